@@ -105,6 +105,15 @@ static const struct command ctl_commands[] = {
      "Deletes a group."},
     {"rules", "delete-namespace", "NAMESPACE", 1, 1, CTL_RULEAPI_OPTIONS, CTL_REMOTE,
      ctl_rules_delete_namespace, "Deletes all groups of a namespace."},
+    {"demo", NULL,
+     "[--address=URL] [--rate=N] [--backfill=30m] [--cycle=10m] [--lock-in=1m] [--for=TIME]", 0, 0,
+     CTL_BIT(CTL_ADDRESS) | CTL_BIT(CTL_TENANT) | CTL_BIT(CTL_TOKEN) | CTL_BIT(CTL_RATE) |
+         CTL_BIT(CTL_BACKFILL) | CTL_BIT(CTL_CYCLE) | CTL_BIT(CTL_LOCK_IN) | CTL_BIT(CTL_FOR),
+     CTL_REMOTE, ctl_demo,
+     "Sends a running Orrery what a shop of five services would: metrics with exemplars, log "
+     "lines, "
+     "traces and events, and its alerting rules (namespace demo). In each cycle a batch job locks "
+     "the accounts, a deployment is bad, the cache refuses connections, and a label explodes."},
     {"export", NULL, "--tenant=T [--match=SELECTOR] [--from=TIME] [--to=TIME]", 0, 0,
      CTL_BIT(CTL_TENANT) | CTL_BIT(CTL_MATCH) | CTL_BIT(CTL_FROM) | CTL_BIT(CTL_TO) |
          CTL_BIT(CTL_FORMAT) | CTL_BIT(CTL_TEMP),

@@ -45,6 +45,11 @@ enum ctl_status { CTL_OK, CTL_WRONG, CTL_USAGE };
     X(CTL_IGNORED, ignored_namespaces, text, "ignored-namespaces", "a,b: all but these")           \
     X(CTL_RUN, run, text, "run", "only tests whose name contains this")                            \
     X(CTL_OF_SIGNAL, signal, text, "signal", "metrics (default), logs or traces")                  \
+    X(CTL_RATE, rate, text, "rate", "requests a second; default 4")                                \
+    X(CTL_BACKFILL, backfill, text, "backfill", "how much of the past is sent first; default 30m") \
+    X(CTL_CYCLE, cycle, text, "cycle", "how long until all incidents come again; default 10m")     \
+    X(CTL_LOCK_IN, lock_in, text, "lock-in", "when the accounts are locked next; default 1m")      \
+    X(CTL_FOR, how_long, text, "for", "how long to go on, as 10m; default: until ctrl-c")          \
     X(CTL_DRY, is_dry, truth, "dry-run", "say what would be done, and do nothing")                 \
     X(CTL_JSON, is_json, truth, "json", "print JSON instead of a table")                           \
     X(CTL_YES, is_yes, truth, "yes", "do it without asking")                                       \
@@ -101,6 +106,7 @@ ORR_CHECKED struct err *ctl_tsdb_analyze(struct ctl *c);
 ORR_CHECKED struct err *ctl_tenant_copy(struct ctl *c);
 ORR_CHECKED struct err *ctl_tenant_delete(struct ctl *c);
 ORR_CHECKED struct err *ctl_export(struct ctl *c);
+ORR_CHECKED struct err *ctl_demo(struct ctl *c);
 /* ctl_rules.c, ctl_rulelint.c, ctl_rulesync.c, ctl_ruletest.c */
 ORR_CHECKED struct err *ctl_rules_check(struct ctl *c);
 ORR_CHECKED struct err *ctl_rules_test(struct ctl *c);

@@ -15,20 +15,26 @@ struct err *ctl_ruleapi_lang(struct ctl *c, enum rule_lang *ret)
     return NULL;
 }
 
-static struct err *put_url(struct ctl *c, struct slice ns, struct slice group, struct buf *out)
+void ctl_ruleapi_base(struct ctl *c, struct buf *out)
 {
     const char *address = c->opts.address ? c->opts.address : ADDRESS;
     struct slice base = slice_cstr(address);
-    enum rule_lang lang;
-    struct err *e = ctl_ruleapi_lang(c, &lang);
 
-    if (e)
-        return e;
     if (!strstr(address, "://"))
         buf_str(out, "http://");
     while (base.len && base.ptr[base.len - 1] == '/')
         base.len--;
     buf_slice_append(out, base);
+}
+
+static struct err *put_url(struct ctl *c, struct slice ns, struct slice group, struct buf *out)
+{
+    enum rule_lang lang;
+    struct err *e = ctl_ruleapi_lang(c, &lang);
+
+    if (e)
+        return e;
+    ctl_ruleapi_base(c, out);
     buf_str(out, lang == RULE_LOGQL ? "/loki/api/v1/rules" : "/prometheus/config/v1/rules");
     if (ns.len) {
         buf_byte(out, '/');

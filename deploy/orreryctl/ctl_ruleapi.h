@@ -12,6 +12,8 @@
 #define CTL_RULEAPI_OPTIONS                                                                        \
     (CTL_BIT(CTL_ADDRESS) | CTL_BIT(CTL_TENANT) | CTL_BIT(CTL_LANGUAGE) | CTL_BIT(CTL_TOKEN))
 
+/* The URL of --address, without a / at its end; appended. */
+void ctl_ruleapi_base(struct ctl *c, struct buf *out);
 /* Of --language; PromQL if it was not given. */
 ORR_CHECKED struct err *ctl_ruleapi_lang(struct ctl *c, enum rule_lang *ret);
 /* ns and group may be empty; ret is replaced. ERR_NOT_FOUND when there is nothing. Any other answer that is no success is an
