@@ -16,7 +16,7 @@
 struct command {
     const char *group, *name, *arguments;
     size_t min_args, max_args;
-    unsigned options; /* CTL_BIT() */
+    uint64_t options; /* CTL_BIT() */
     /* an object store; the same, but when its argument is a directory; none */
     enum { CTL_NEEDS_STORE, CTL_LOCAL, CTL_REMOTE } kind;
     ctl_command_fn *run;
@@ -105,6 +105,15 @@ static const struct command ctl_commands[] = {
      "Deletes a group."},
     {"rules", "delete-namespace", "NAMESPACE", 1, 1, CTL_RULEAPI_OPTIONS, CTL_REMOTE,
      ctl_rules_delete_namespace, "Deletes all groups of a namespace."},
+    {"demo", NULL,
+     "[--address=URL] [--rate=N] [--backfill=30m] [--cycle=10m] [--lock-in=1m] [--for=TIME]", 0, 0,
+     CTL_BIT(CTL_ADDRESS) | CTL_BIT(CTL_TENANT) | CTL_BIT(CTL_TOKEN) | CTL_BIT(CTL_RATE) |
+         CTL_BIT(CTL_BACKFILL) | CTL_BIT(CTL_CYCLE) | CTL_BIT(CTL_LOCK_IN) | CTL_BIT(CTL_FOR),
+     CTL_REMOTE, ctl_demo,
+     "Sends a running Orrery what a shop of five services would: metrics with exemplars, log "
+     "lines, "
+     "traces and events, and its alerting rules (namespace demo). In each cycle a batch job locks "
+     "the accounts, a deployment is bad, the cache refuses connections, and a label explodes."},
     {"alertmanager", "verify", "CONFIG [TEMPLATE…]", 1, SIZE_MAX, 0, CTL_REMOTE, ctl_am_verify,
      "Reads a configuration of Alertmanager and its templates as alertmanagers read them, and "
      "tells "
@@ -224,13 +233,13 @@ struct line { /* the command line, taken apart */
     VEC(char *) flags;
     VEC(const char *) args;
     const char *config;
-    unsigned given;
+    uint64_t given;
     bool wants_help;
 };
 
 static struct err *set_option(struct ctl *c, struct line *l, size_t i, const char *value)
 {
-    l->given |= 1u << i;
+    l->given |= UINT64_C(1) << i;
     switch ((enum ctl_option)i) {
 #define text(member) c->opts.member = value
 #define truth(member) c->opts.member = true
@@ -327,7 +336,7 @@ static struct err *check_usage(const struct command *k, const struct line *l, si
     if (n_args < k->min_args || n_args > k->max_args)
         return err_new(ERR_INVALID, "wrong number of arguments");
     for (size_t i = 0; i < ORR_COUNT(option_rows); i++)
-        if (l->given & ~k->options & 1u << i)
+        if (l->given & ~k->options & UINT64_C(1) << i)
             return err_new(ERR_INVALID, "--%s means nothing here", option_rows[i].flag);
     return NULL;
 }

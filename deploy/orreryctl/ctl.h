@@ -52,6 +52,11 @@ enum ctl_status { CTL_OK, CTL_WRONG, CTL_USAGE };
     X(CTL_EXPIRED, is_expired, truth, "expired", "also what is over")                              \
     X(CTL_OUTPUT, output, text, "output", "directory for the files that are made")                 \
     X(CTL_OF_SIGNAL, signal, text, "signal", "metrics (default), logs or traces")                  \
+    X(CTL_RATE, rate, text, "rate", "requests a second; default 4")                                \
+    X(CTL_BACKFILL, backfill, text, "backfill", "how much of the past is sent first; default 30m") \
+    X(CTL_CYCLE, cycle, text, "cycle", "how long until all incidents come again; default 10m")     \
+    X(CTL_LOCK_IN, lock_in, text, "lock-in", "when the accounts are locked next; default 1m")      \
+    X(CTL_FOR, how_long, text, "for", "how long to go on, as 10m; default: until ctrl-c")          \
     X(CTL_DRY, is_dry, truth, "dry-run", "say what would be done, and do nothing")                 \
     X(CTL_JSON, is_json, truth, "json", "print JSON instead of a table")                           \
     X(CTL_YES, is_yes, truth, "yes", "do it without asking")                                       \
@@ -63,7 +68,7 @@ enum ctl_option {
     CTL_OPTIONS(X)
 #undef X
 };
-#define CTL_BIT(o) (1u << (o##_AT))
+#define CTL_BIT(o) (UINT64_C(1) << (o##_AT))
 
 typedef const char *ctl_text;
 typedef bool ctl_truth;
@@ -108,6 +113,7 @@ ORR_CHECKED struct err *ctl_tsdb_analyze(struct ctl *c);
 ORR_CHECKED struct err *ctl_tenant_copy(struct ctl *c);
 ORR_CHECKED struct err *ctl_tenant_delete(struct ctl *c);
 ORR_CHECKED struct err *ctl_export(struct ctl *c);
+ORR_CHECKED struct err *ctl_demo(struct ctl *c);
 /* ctl_rules.c, ctl_rulelint.c, ctl_rulesync.c, ctl_ruletest.c */
 ORR_CHECKED struct err *ctl_rules_check(struct ctl *c);
 ORR_CHECKED struct err *ctl_rules_test(struct ctl *c);

@@ -8,7 +8,7 @@
 #define TIMEOUT_MS 120000
 #define MAX_SHOWN 4096 /* bytes of a refusal */
 
-static void put_url(const struct ctl *c, struct slice path, struct buf *out)
+void ctl_http_url(const struct ctl *c, struct slice path, struct buf *out)
 {
     const char *address = c->opts.address ? c->opts.address : ADDRESS;
     struct slice base = slice_cstr(address);
@@ -25,10 +25,11 @@ static void put_url(const struct ctl *c, struct slice path, struct buf *out)
 static struct err *refusal(const struct http_client_req *req, const struct http_client_reply *r)
 {
     struct slice text = slice_trim(buf_slice(&r->body));
+    bool is_for_now = r->status >= 500 || r->status == 429;
     enum err_code code = r->status == 404   ? ERR_NOT_FOUND
                          : r->status == 409 ? ERR_CONFLICT
-                         : r->status < 500  ? ERR_INVALID
-                                            : ERR_UNAVAILABLE;
+                         : is_for_now       ? ERR_UNAVAILABLE
+                                            : ERR_INVALID;
 
     return err_new(code, "%s %s: %d: %.*s", req->method, req->url, r->status,
                    (int)ORR_MIN(text.len, (size_t)MAX_SHOWN), (const char *)text.ptr);
@@ -51,7 +52,7 @@ struct err *ctl_http(struct ctl *c, const char *method, struct slice path, const
     struct http_client_reply reply = {0};
     struct err *e;
 
-    put_url(c, path, &url);
+    ctl_http_url(c, path, &url);
     req.url = buf_cstr(&url);
     if (!(e = err_wrap(http_client_blocking(NULL, &req, &reply), "%s %s", method, req.url))) {
         if (reply.status / 100 != 2)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The web UI in Chromium: each page on the shop's data, the way from an alert to its cause, and what every page must be: nothing asked of
+"""The web UI in Chromium: each page on the data of orreryctl demo, the way from an alert to its cause, and what every page must be: nothing asked of
 anybody else, no error in the console, names for all that can be pressed, text that can be read. SHOTS=DIR keeps a picture of each."""
 import json
 import os
@@ -9,38 +9,30 @@ import urllib.parse
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from browser import Browser  # noqa: E402
-from shop import Shop  # noqa: E402
-from orrery_test import Single, api, check, http_call, main, wait_for  # noqa: E402
+from orrery_test import BIN, Process, Single, api, check, http_call, main, push_ok, wait_for  # noqa: E402
 
 SHOTS = os.environ.get("SHOTS")
-RULES = """groups:
-  - name: shop
-    interval: 1s
-    rules:
-      - record: job:errors:ratio
-        expr: sum(rate(http_requests_total{code="504"}[5m])) / sum(rate(http_requests_total[5m]))
-      - alert: CheckoutErrors
-        expr: sum by (job) (rate(http_requests_total{code="504"}[5m])) > 0.1
-        labels: {severity: page}
-        annotations: {summary: "Checkout fails for its customers", runbook_url: "https://runbooks.example/checkout"}
-"""
 CONFIG = """route: {receiver: nobody, group_by: [alertname]}
 receivers: [{name: nobody}]
 """
 
 
-def rig(t):
-    """An orrery with the shop's last hour in it, and a browser."""
-    rules, config = os.path.join(t.dir, "rules"), os.path.join(t.dir, "alertmanager.yml")
-    os.makedirs(os.path.join(rules, "anonymous"))
-    with open(os.path.join(rules, "anonymous", "shop.yml"), "w") as f:
-        f.write(RULES)
+def rig(t, live=False):
+    """An orrery with the demo's last half hour in it, and a browser. live: and it goes on, with the accounts locked now."""
+    config = os.path.join(t.dir, "alertmanager.yml")
     with open(config, "w") as f:
         f.write(CONFIG)
-    o = Single(t, args=("--ingester.traces=true", "--auth.mode=optional", f"--ruler.rule-path={rules}", f"--alertmanager.config-file={config}")).wait_ready()
-    shop = Shop(int(time.time()) - 5)
-    shop.send(o.addr, o.otlp_http)
-    return o, shop, Browser(t)
+    o = Single(t, args=("--ingester.traces=true", "--auth.mode=optional", f"--alertmanager.config-file={config}", "--ruler.poll-period=1s")).wait_ready()
+    demo = Process("demo", [os.path.join(BIN, "orreryctl"), "demo", f"--address={o.addr}", "--rate=5", "--cycle=10m",
+                            *(["--lock-in=0s"] if live else ["--lock-in=5m", "--for=0s"])], os.path.join(t.dir, "demo.log"))
+    t.add(demo)
+    if live:
+        wait_for("the shop to be open", lambda: "the shop is open" in demo.tail(), 120)
+        wait_for("the alert", lambda: any(a["labels"]["alertname"] == "CheckoutErrors" for a in api(o.addr, "/alertmanager/api/v2/alerts", tenant=None).json), 60)
+    else:
+        wait_for("the shop's past", lambda: not demo.alive(), 180)
+        check(demo.popen.returncode == 0, demo.tail())
+    return o, Browser(t)
 
 
 def shot(page, name):
@@ -97,32 +89,39 @@ def is_sound(o, page, where):
     check(wide <= 1, f"{where}: {wide} pixels wider than the window")
 
 
+HTTP = "http_server_request_duration_seconds"
 PAGES = {
     "home": ("", {}, "document.querySelectorAll('.card').length === 5 && !document.body.innerText.includes('…')"),
-    "metrics": ("explore", {"lang": "promql", "q": "sum by (code) (rate(http_requests_total[5m]))"}, "document.querySelectorAll('.legend button').length === 2"),
-    "metrics-table": ("explore", {"lang": "promql", "q": "http_requests_total", "view": "table"}, "document.querySelectorAll('tbody tr').length === 2"),
-    "metrics-100": ("explore", {"lang": "promql", "q": "shop_stock"}, "document.querySelectorAll('.legend button').length === 100"),
+    "metrics": ("explore", {"lang": "promql", "q": f"sum by (job) (histogram_count(rate({HTTP}[1m])))"}, "document.querySelectorAll('.legend button').length === 5"),
+    "heat": ("explore", {"lang": "promql", "q": f'sum(rate({HTTP}{{job="checkout"}}[1m]))'}, "document.querySelector('.panel h2 + div canvas') && document.body.innerText.includes('exemplars')"),
+    "table": ("explore", {"lang": "promql", "q": "cache_requests_total", "view": "table"}, "document.querySelectorAll('tbody tr').length === 2"),
+    "metrics-100": ("explore", {"lang": "promql", "q": "hundred"}, "document.querySelectorAll('.legend button').length === 100"),
     "logs": ("explore", {"lang": "logql", "q": '{service_name="payments"}'}, "document.querySelectorAll('.logline').length > 100 && document.querySelector('canvas')"),
-    "log-rates": ("explore", {"lang": "logql", "q": 'sum by (service_name) (count_over_time({service_name=~".+"}[1m]))'}, "document.querySelectorAll('.legend button').length === 2"),
+    "log-rates": ("explore", {"lang": "logql", "q": 'sum by (service_name) (count_over_time({service_name=~".+"}[1m]))'}, "document.querySelectorAll('.legend button').length === 5"),
     "traces": ("explore", {"lang": "traceql", "q": "{ duration > 1s && status = error }"}, "document.querySelectorAll('tbody tr').length > 10"),
-    "trace-rates": ("explore", {"lang": "traceql", "q": "{ } | rate() by (resource.service.name)"}, "document.querySelectorAll('.legend button').length === 4"),
-    "services": ("services", {}, "document.querySelectorAll('.graph .node').length === 4"),
+    "trace-rates": ("explore", {"lang": "traceql", "q": "{ } | rate() by (resource.service.name)"}, "document.querySelectorAll('.legend button').length === 5"),
+    "services": ("services", {}, "document.querySelectorAll('.graph .node').length === 5"),
     "alerts": ("alerts", {}, "document.querySelector('.alert')?.innerText.includes('CheckoutErrors')"),
     "silences": ("alerts", {"tab": "silences"}, "document.querySelector('form')"),
     "routing": ("alerts", {"tab": "routing"}, "document.querySelector('pre')?.innerText.includes('nobody')"),
-    "rules": ("rules", {}, "document.querySelectorAll('.rule').length === 2"),
-    "usage": ("usage", {}, "document.querySelectorAll('table').length === 3 && document.body.innerText.includes('shop_stock')"),
+    "rules": ("rules", {}, "document.querySelectorAll('.rule').length === 3"),
+    "usage": ("usage", {}, f"document.querySelectorAll('table').length === 3 && document.body.innerText.includes('{HTTP}')"),
     "cluster": ("cluster", {}, "document.querySelectorAll('[aria-busy]').length === 0 && document.body.innerText.includes('replication')"),
 }
 
 
+def push_a_hundred(o):
+    """A hundred series of two thousand samples in the last half hour and a bit."""
+    now = int(time.time() * 1000)
+    for first in range(0, 100, 20):
+        push_ok(o.addr, [({"__name__": "hundred", "item": f"{i:02}"}, [(now - (2000 - k) * 1000, float((k * (i + 3)) % 500 + i)) for k in range(2000)])
+                         for i in range(first, first + 20)], tenant=None)
+
+
 def test_every_page(t):
-    o, shop, browser = rig(t)
-    wait_for("the alert at the alertmanager", lambda: len(api(o.addr, "/alertmanager/api/v2/alerts", tenant=None).json) > 0, 60)
-    silences = api(o.addr, "/alertmanager/api/v2/silences", tenant=None).status == 200
+    o, browser = rig(t, live=True)
+    push_a_hundred(o)
     for name, (path, params, ready) in PAGES.items():
-        if name == "silences" and not silences:
-            continue
         page = browser.page(at(o, path, **params))
         page.wait(ready)
         is_sound(o, page, name)
@@ -152,12 +151,11 @@ def press_exemplar(page):
 def test_from_an_alert_to_its_cause(t):
     """Three presses: the alert's graph, the exemplar of its spike, and that is the trace whose slowest span, chosen already, has the line that
     names the lock (the third opens the line). The batch job's mark stands at its start."""
-    o, shop, browser = rig(t)
-    wait_for("the alert at the alertmanager", lambda: len(api(o.addr, "/alertmanager/api/v2/alerts", tenant=None).json) > 0, 60)
+    o, browser = rig(t, live=True)
     page = browser.page(at(o, "alerts"))
     page.click(".alert a.button", "Its graph")
     page.wait("location.pathname === '/ui/explore' && document.querySelector('main .panel details summary')?.innerText.includes('exemplars')")
-    check("rate(http_requests_total" in page.eval("document.querySelector('textarea').value"), "the alert's expression is not in the editor")
+    check(f"rate({HTTP}" in page.eval("document.querySelector('textarea').value"), "the alert's expression is not in the editor")
     is_sound(o, page, "the alert's graph")
     tip = press_exemplar(page)
     check("trace_id=" in tip and "batch: reconciliation: nightly reconciliation" in tip, tip)
@@ -166,31 +164,54 @@ def test_from_an_alert_to_its_cause(t):
     check("could not obtain lock" in page.text(".spandetails .logline"), page.text(".spandetails"))
     page.click(".spandetails .logline .logtext")
     page.wait("document.querySelector('.spandetails .linedetails')")
+    check("nightly reconciliation" in page.text("main"), "the batch job is not told of beside its trace")
     is_sound(o, page, "trace")
     shot(page, "way-trace")
-    page.open(at(o, "explore", lang="promql", q='sum by (code) (rate(http_requests_total[5m]))'))
-    page.wait("document.querySelectorAll('.legend button').length === 2")
-    marks = page.eval(f"import('/ui/events.js').then((m) => m.events({{from: {shop.start * 1000}, to: {shop.to * 1000}}})).then((l) => l.map((e) => [e.t, e.kind]))")
-    check(marks == [[shop.locked[0] * 1000, "batch"]], marks)
+    now = int(time.time() * 1000)
+    locks = page.eval(f"import('/ui/events.js').then((m) => m.events({{from: {now - 3000000}, to: {now}}})).then((l) => l.filter((e) => e.kind === 'batch').map((e) => [e.t, e.end]))")
+    trace = page.eval("location.search")
+    began = int(page.eval("Number(new URLSearchParams(location.search).get('at'))"))
+    check(any(start <= began <= end + 10000 for start, end in locks), f"the batch job's marks {locks} are not where the trace {trace} is")
+
+
+def test_silencing_an_alert(t):
+    """From the alert: its labels are there; what it would silence is told; then it is silenced, and not any more."""
+    o, browser = rig(t, live=True)
+    page = browser.page(at(o, "alerts"))
+    page.click(".alert button", "Silence")
+    page.wait("document.querySelector('form textarea')?.value.includes('alertname=\"CheckoutErrors\"')")
+    page.type("form label:nth-of-type(2) input", "ann")
+    page.type("form label:nth-of-type(3) input", "we know")
+    page.click("form button", "What would it silence?")
+    page.wait("document.querySelector('form').innerText.includes('1 alerts would be silenced')")
+    page.click("form button.main")
+    page.wait("document.querySelector('tbody .state.active')")
+    is_sound(o, page, "silences")
+    shot(page, "silenced")
+    page.open(at(o, "alerts")).wait("document.querySelector('.alert .state.silenced')")
+    page.open(at(o, "alerts", tab="silences"))
+    page.click("tbody button", "End it")
+    page.wait("document.querySelector('tbody .state.expired')")
+    page.open(at(o, "alerts")).wait("document.querySelector('.alert .state.active')")
 
 
 def test_writing_a_query(t):
     """Proposals, colours, errors where they are, history, and a link that gives the same page."""
-    o, shop, browser = rig(t)
+    o, browser = rig(t)
     page = browser.page(at(o, "explore", lang="promql"))
-    page.type("textarea", "http_req")
-    page.wait("[...document.querySelectorAll('.proposals li')].some((l) => l.textContent.startsWith('http_requests_total'))")
+    page.type("textarea", "cache_req")
+    page.wait("[...document.querySelectorAll('.proposals li')].some((l) => l.textContent.startsWith('cache_requests_total'))")
     page.key("Escape", 27)
     page.wait("document.querySelector('.proposals').hidden")
-    page.type("textarea", "uests_total{co")
-    page.wait("[...document.querySelectorAll('.proposals li')].some((l) => l.textContent.startsWith('code'))")
+    page.type("textarea", "uests_total{res")
+    page.wait("[...document.querySelectorAll('.proposals li')].some((l) => l.textContent.startsWith('result'))")
     page.key("Tab", 9)
-    page.type("textarea", '="5')
-    page.wait("[...document.querySelectorAll('.proposals li')].some((l) => l.textContent.startsWith('504'))")
+    page.type("textarea", '="hi')
+    page.wait("[...document.querySelectorAll('.proposals li')].some((l) => l.textContent.startsWith('hit'))")
     shot(page, "proposals")
     page.key("Tab", 9)
     page.type("textarea", '"}')
-    check(page.eval("document.querySelector('textarea').value") == 'http_requests_total{code="504"}', page.eval("document.querySelector('textarea').value"))
+    check(page.eval("document.querySelector('textarea').value") == 'cache_requests_total{result="hit"}', page.eval("document.querySelector('textarea').value"))
     page.key("Enter", 13)
     page.wait("document.querySelectorAll('.legend button').length === 1")
     link = page.eval("location.href")
@@ -203,11 +224,11 @@ def test_writing_a_query(t):
     page.errors.clear()  # the console tells of the answer 400, as it must
     page.open(link).wait("document.querySelectorAll('.legend button').length === 1")
     page.click("details.history summary")
-    check('http_requests_total{code="504"}' in page.text("details.history"), page.text("details.history"))
+    check('cache_requests_total{result="hit"}' in page.text("details.history"), page.text("details.history"))
 
 
 def test_log_lines_open_narrow_and_tail(t):
-    o, shop, browser = rig(t)
+    o, browser = rig(t)
     page = browser.page(at(o, "explore", lang="logql", q='{service_name="payments"} |= "lock"'))
     page.click(".logline .logtext")
     page.wait("document.querySelector('.linedetails a.button')")
@@ -216,8 +237,8 @@ def test_log_lines_open_narrow_and_tail(t):
     page.click(".linedetails button", "Lines around it")
     page.wait("document.querySelectorAll('dialog .logline').length > 10 && document.querySelector('dialog .here')")
     page.click("dialog button", "Close")
-    page.eval("""[...document.querySelectorAll('.linedetails button')].find((b) => b.getAttribute('aria-label')?.startsWith('Only lines whose took_ms')).click()""")
-    page.wait("new URLSearchParams(location.search).get('q').includes('| json | took_ms=')")
+    page.eval("""[...document.querySelectorAll('.linedetails button')].find((b) => b.getAttribute('aria-label')?.startsWith('Only lines whose relation')).click()""")
+    page.wait("new URLSearchParams(location.search).get('q').includes('| json | relation=')")
     page.wait("document.querySelectorAll('.logline').length >= 1")
     page.open(at(o, "explore", lang="logql", q='{service_name="late"}', view="tail"))
     page.wait("document.querySelector('[role=status].dim')")
@@ -230,9 +251,9 @@ def test_log_lines_open_narrow_and_tail(t):
 
 
 def test_zoom_by_mouse_and_back(t):
-    o, shop, browser = rig(t)
+    o, browser = rig(t)
     page = browser.page(at(o, "explore", lang="promql", q="shop_stock"))
-    page.wait("document.querySelectorAll('.legend button').length === 100")
+    page.wait("document.querySelectorAll('.legend button').length === 24")
     box = page.eval("(() => { const r = document.querySelector('.plot .over').getBoundingClientRect(); return [r.x, r.y, r.width]; })()")
     page.drag(box[0] + box[2] * 0.4, box[1] + 100, box[0] + box[2] * 0.6, box[1] + 100)
     page.wait("/^\\d+$/.test(new URLSearchParams(location.search).get('from'))")
@@ -242,7 +263,7 @@ def test_zoom_by_mouse_and_back(t):
 
 
 def test_first_paint(t):
-    o, shop, browser = rig(t)
+    o, browser = rig(t)
     page = browser.page(at(o, ""))
     page.wait("document.querySelectorAll('.card').length === 5")
     ms = page.eval("performance.getEntriesByName('first-contentful-paint')[0]?.startTime")

@@ -48,21 +48,21 @@ function asGraph(box, { answers, range, step, marks, exemplars }) {
   const cleanups = [];
   const all = answers.flatMap((a, i) => lines(a.data.result, answers.slice(0, i).reduce((n, b) => n + b.data.result.length, 0)));
   const heat = answers.flatMap((a) => a.data.result.filter((s) => s.histograms?.length));
+  const onExemplar = (e) => go("trace", { id: traceOf(e.labels), at: Math.round(e.t) });
   const onZoom = (from, to) => change({ from: String(from), to: String(to) });
   fill(box, !all.length && !heat.length && empty("No data in this range."));
   if (all.length) {
     const place = el("div");
     add(box, place);
     cleanups.push(plot(place, {
-      series: all.slice(0, SERIES_MAX), from: range.from, to: range.to, step, marks, exemplars, onZoom, label: "Result",
-      onExemplar: (e) => go("trace", { id: traceOf(e.labels), at: Math.round(e.t) }),
+      series: all.slice(0, SERIES_MAX), from: range.from, to: range.to, step, marks, exemplars, onZoom, onExemplar, label: "Result",
     }));
     if (all.length > SERIES_MAX) add(box, el("p", { class: "warning" }, `${all.length} series: ${SERIES_MAX} are drawn. Ask for fewer, with topk() or a label.`));
   }
   if (heat.length) {
     const place = el("div");
     add(box, el("h2", null, heat.length > 1 ? `${heat.length} native histograms, added up` : labelsText(heat[0].metric)), place);
-    cleanups.push(heatmap(place, { columns: columnsOf(heat), from: range.from, to: range.to, step, onZoom }));
+    cleanups.push(heatmap(place, { columns: columnsOf(heat), from: range.from, to: range.to, step, marks, exemplars, onZoom, onExemplar }));
   }
   if (exemplars.length)
     add(box, el("details", null, el("summary", null, `${exemplars.length} exemplars`), table([

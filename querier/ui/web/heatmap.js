@@ -3,6 +3,7 @@
 
 import { el, fill } from "./dom.js";
 import { showNumber } from "./number.js";
+import { drawExemplars, drawMarks, markAt, nearest, tipOf } from "./overlay.js";
 import { showTick, showTime, timeTicks } from "./time.js";
 
 const LEFT = 64, RIGHT = 12, TOP = 10, BOTTOM = 24, HEIGHT = 300;
@@ -25,7 +26,7 @@ export function columnsOf(matrix) {
   return [...byTime].sort((a, b) => a[0] - b[0]).map(([t, cells]) => ({ t: t * 1000, cells: [...cells.values()] }));
 }
 
-export function heatmap(box, { columns, from, to, step, onZoom = () => {} }) {
+export function heatmap(box, { columns, from, to, step, marks = [], exemplars = [], onZoom = () => {}, onExemplar = () => {} }) {
   const canvas = el("canvas", { role: "img", tabindex: 0, "aria-label": `Heat map of ${columns.length} steps` });
   const tip = el("div", { class: "tip", hidden: true });
   const frame = el("div", { class: "plot" }, canvas, tip);
@@ -43,6 +44,8 @@ export function heatmap(box, { columns, from, to, step, onZoom = () => {} }) {
   const x = (t) => LEFT + ((t - from) / (to - from)) * (width - LEFT - RIGHT);
   const time = (px) => from + ((px - LEFT) / (width - LEFT - RIGHT)) * (to - from);
   const y = (v) => (v <= 0 ? floor + 14 : TOP + (1 - Math.log(Math.min(v, high) / low) / Math.log(high / low)) * (floor - TOP));
+
+  const exemplarY = (e) => Math.max(TOP, Math.min(floor, y(e.value)));
 
   function rect(c, cell) {
     const left = x(c.t - step), right = x(c.t);
@@ -67,6 +70,8 @@ export function heatmap(box, { columns, from, to, step, onZoom = () => {} }) {
           g.fillRect(...rect(c, cell));
         }
     g.globalAlpha = 1;
+    drawMarks(g, marks, x, TOP, HEIGHT - BOTTOM);
+    drawExemplars(g, exemplars, x, exemplarY);
     g.font = "11px system-ui, sans-serif";
     g.fillStyle = css.getPropertyValue("--dim").trim();
     g.textAlign = "right";
@@ -83,16 +88,21 @@ export function heatmap(box, { columns, from, to, step, onZoom = () => {} }) {
     const r = canvas.getBoundingClientRect(), px = e.clientX - r.left, py = e.clientY - r.top;
     const c = columns.find((one) => px >= x(one.t - step) && px < x(one.t));
     const cell = c?.cells.find((one) => { const [, top, , h] = rect(c, one); return py >= top && py < top + h; });
-    tip.hidden = !cell;
-    if (!cell) return;
-    fill(tip, el("div", { class: "dim" }, showTime(c.t)), el("div", null, `${showNumber(cell.low)} to ${showNumber(cell.high)}: `, el("b", null, showNumber(cell.count))));
+    const exemplar = nearest(exemplars, x, exemplarY, px, py), mark = markAt(marks, x, px);
+    canvas.style.setProperty("cursor", exemplar ? "pointer" : "crosshair");
+    tip.hidden = !cell && !exemplar && !mark;
+    if (tip.hidden) return;
+    fill(tip, el("div", { class: "dim" }, showTime(time(px))), tipOf(mark, exemplar),
+      cell && el("div", null, `${showNumber(cell.low)} to ${showNumber(cell.high)}: `, el("b", null, showNumber(cell.count))));
     tip.style.setProperty("left", `${px > width / 2 ? px - tip.offsetWidth - 14 : px + 14}px`);
     tip.style.setProperty("top", `${Math.max(0, py - 20)}px`);
   });
   canvas.addEventListener("pointerleave", () => { tip.hidden = true; });
   canvas.addEventListener("pointerdown", (e) => { drag = e.offsetX; });
   canvas.addEventListener("pointerup", (e) => {
-    if (drag !== null && Math.abs(e.offsetX - drag) > 5)
+    const exemplar = nearest(exemplars, x, exemplarY, e.offsetX, e.offsetY);
+    if (drag !== null && Math.abs(e.offsetX - drag) <= 5 && exemplar) onExemplar(exemplar);
+    else if (drag !== null && Math.abs(e.offsetX - drag) > 5)
       onZoom(Math.round(time(Math.min(drag, e.offsetX))), Math.round(time(Math.max(drag, e.offsetX))));
     drag = null;
   });

@@ -9,15 +9,11 @@
 
 import { el, fill } from "./dom.js";
 import { niceTicks, showNumber } from "./number.js";
+import { cssColor, drawExemplars, drawMarks, markAt, NEAR, nearest, tipOf } from "./overlay.js";
 import { showTick, showTime, timeTicks } from "./time.js";
 
 const LEFT = 64, RIGHT = 12, TOP = 10, BOTTOM = 24, HEIGHT = 300;
-const NEAR = 12; // pixels: what the pointer means
 const LEGEND_MAX = 200, TIP_MAX = 12;
-
-function cssColor(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-}
 
 // The first, least, greatest and last point of each column of pixels.
 export function thin(points, x, width) {
@@ -61,7 +57,8 @@ function at(points, t, within) {
   return near && Math.abs(near[0] - t) <= within ? near : null;
 }
 
-function bounds(series, exemplars) {
+// Exemplars do not count: of a rate or a count they have another unit. They are put in at the edge then.
+function bounds(series) {
   let min = Infinity, max = -Infinity;
   for (const s of series)
     for (const [, v] of s.points)
@@ -69,7 +66,6 @@ function bounds(series, exemplars) {
         if (v < min) min = v;
         if (v > max) max = v;
       }
-  for (const e of exemplars) if (Number.isFinite(e.value) && max > -Infinity) max = Math.max(max, Math.min(e.value, max * 2));
   if (min === Infinity) return [0, 1];
   if (min > 0 && min < max / 2) min = 0;
   if (min === max) return min === 0 ? [0, 1] : [Math.min(0, min), Math.max(0, max)];
@@ -90,6 +86,7 @@ export function plot(box, options) {
   const height = HEIGHT;
   const x = (t) => LEFT + ((t - from) / (to - from)) * (width - LEFT - RIGHT);
   const y = (v) => TOP + (1 - (v - low) / (high - low)) * (height - TOP - BOTTOM);
+  const exemplarY = (e) => Math.max(TOP, Math.min(height - BOTTOM, y(e.value)));
   const time = (px) => from + ((px - LEFT) / (width - LEFT - RIGHT)) * (to - from);
   const shown = () => series.filter((s) => !hidden.has(s));
   const gap = Math.max(step * 2.5, (to - from) / 400);
@@ -134,31 +131,6 @@ export function plot(box, options) {
     }
   }
 
-  function drawMarks(g) {
-    g.save();
-    for (const m of marks) {
-      const px = Math.round(x(m.t)) + 0.5;
-      g.fillStyle = g.strokeStyle = cssColor("--mark");
-      if (m.end > m.t) {
-        g.globalAlpha = 0.15;
-        g.fillRect(px, TOP, Math.max(1, x(m.end) - px), height - TOP - BOTTOM);
-        g.globalAlpha = 1;
-      }
-      g.setLineDash([4, 3]);
-      g.beginPath();
-      g.moveTo(px, TOP);
-      g.lineTo(px, height - BOTTOM);
-      g.stroke();
-      g.setLineDash([]);
-      g.beginPath();
-      g.moveTo(px - 5, TOP - 4);
-      g.lineTo(px + 5, TOP - 4);
-      g.lineTo(px, TOP + 4);
-      g.fill();
-    }
-    g.restore();
-  }
-
   function drawLine(g, s) {
     g.strokeStyle = g.fillStyle = s.color;
     g.beginPath();
@@ -183,29 +155,13 @@ export function plot(box, options) {
     g.stroke();
   }
 
-  function drawExemplars(g) {
-    g.fillStyle = cssColor("--exemplar");
-    g.strokeStyle = cssColor("--back");
-    for (const e of exemplars) {
-      g.beginPath();
-      const py = Math.max(TOP, Math.min(height - BOTTOM, y(e.value)));
-      g.save();
-      g.translate(x(e.t), py);
-      g.rotate(Math.PI / 4);
-      g.rect(-3.5, -3.5, 7, 7);
-      g.restore();
-      g.fill();
-      g.stroke();
-    }
-  }
-
   function draw() {
     width = Math.max(240, frame.clientWidth || 600);
-    [low, high] = bounds(shown(), exemplars);
+    [low, high] = bounds(shown());
     const g = sized(base);
     sized(over);
     drawScale(g);
-    drawMarks(g);
+    drawMarks(g, marks, x, TOP, height - BOTTOM);
     g.lineWidth = series.length > 50 ? 1 : 1.5;
     g.lineJoin = "round";
     g.save();
@@ -214,7 +170,7 @@ export function plot(box, options) {
     g.clip();
     for (const s of shown()) drawLine(g, s);
     g.restore();
-    drawExemplars(g);
+    drawExemplars(g, exemplars, x, exemplarY);
   }
 
   function tipRows(t, py) {
@@ -224,15 +180,6 @@ export function plot(box, options) {
       el("span", { class: "dot", style: { background: s.color } }), el("b", null, showNumber(p[1])), " ", s.name));
     if (near.length > TIP_MAX) rows.push(el("div", { class: "dim" }, `and ${near.length - TIP_MAX} more`));
     return rows;
-  }
-
-  function exemplarAt(px, py) {
-    let best = null, distance = NEAR;
-    for (const e of exemplars) {
-      const d = Math.hypot(x(e.t) - px, Math.max(TOP, Math.min(height - BOTTOM, y(e.value))) - py);
-      if (d < distance) [best, distance] = [e, d];
-    }
-    return best;
   }
 
   function drawOver() {
@@ -252,13 +199,11 @@ export function plot(box, options) {
     g.moveTo(cursor.x + 0.5, TOP);
     g.lineTo(cursor.x + 0.5, height - BOTTOM);
     g.stroke();
-    const exemplar = exemplarAt(cursor.x, cursor.y);
+    const exemplar = nearest(exemplars, x, exemplarY, cursor.x, cursor.y);
     over.style.setProperty("cursor", exemplar ? "pointer" : "crosshair");
-    const mark = marks.find((m) => Math.abs(x(m.t) - cursor.x) < 6 || (m.end > m.t && t >= m.t && t <= m.end));
+    const mark = markAt(marks, x, cursor.x);
     fill(tip, el("div", { class: "dim" }, showTime(t)),
-      mark && el("div", { class: "marktext" }, `${mark.kind}: ${mark.text}`),
-      exemplar && el("div", { class: "exemplartext" }, `exemplar ${showNumber(exemplar.value)}: press for its trace`,
-        Object.entries(exemplar.labels).map(([k, v]) => el("div", { class: "dim" }, `${k}=${v}`))),
+      tipOf(mark, exemplar),
       tipRows(t, cursor.y));
     tip.hidden = false;
     const left = cursor.x > width / 2 ? cursor.x - tip.offsetWidth - 14 : cursor.x + 14;
@@ -290,7 +235,7 @@ export function plot(box, options) {
     drag = null;
     if (!d) return;
     if (Math.abs(end.x - d.x) < 5) {
-      const exemplar = exemplarAt(end.x, end.y);
+      const exemplar = nearest(exemplars, x, exemplarY, end.x, end.y);
       if (exemplar) onExemplar(exemplar);
     } else if (d.move) {
       const by = time(d.x) - time(end.x);
@@ -308,8 +253,8 @@ export function plot(box, options) {
     const by = { ArrowLeft: -1, ArrowRight: 1 }[e.key];
     if (e.key === "Escape") cursor = null;
     else if (e.key === "Enter" && cursor) {
-      const nearest = exemplars.filter((x1) => Math.abs(x(x1.t) - cursor.x) < NEAR)[0];
-      if (nearest) onExemplar(nearest);
+      const one = exemplars.find((x1) => Math.abs(x(x1.t) - cursor.x) < NEAR);
+      if (one) onExemplar(one);
     } else if (by) cursor = { x: Math.max(LEFT, Math.min(width - RIGHT, (cursor?.x ?? LEFT) + by * (e.shiftKey ? 20 : 2))), y: height / 2 };
     else return;
     e.preventDefault();
