@@ -200,6 +200,28 @@ static int bucket_of(const struct traceql_static *v)
     return (int)ceil(log2(trunc(x)));
 }
 
+/* Whether all spans of a resource are in the same series. */
+static bool is_by_resource(const struct traceql_aggregation *a)
+{
+    for (size_t i = 0; i < a->by.n; i++)
+        if (a->by.ptr[i].intrinsic != TRACEQL_NO_INTRINSIC ||
+            a->by.ptr[i].scope != TRACEQL_SCOPE_RESOURCE)
+            return false;
+    return !has_buckets(a->op);
+}
+
+/* Most queries are by what resources say: looked up once for each. */
+static struct tracemetric_state *series_soon(struct tracemetric *m, struct tracemetric_leaf *leaf,
+                                             struct tracepipe *pipe, uint32_t resource,
+                                             uint32_t row, int bucket)
+{
+    if (!leaf->of_resource)
+        return series_of(m, leaf, pipe, row, bucket);
+    if (!leaf->of_resource[resource])
+        leaf->of_resource[resource] = series_of(m, leaf, pipe, row, bucket);
+    return leaf->of_resource[resource];
+}
+
 static struct err *add_span(struct tracemetric *m, struct tracemetric_leaf *leaf,
                             struct tracepipe *pipe, const struct tracecols *cols, uint32_t row)
 {
@@ -219,7 +241,7 @@ static struct err *add_span(struct tracemetric *m, struct tracemetric_leaf *leaf
     if (has_buckets(a->op) && (bucket = bucket_of(&v)) == NO_BUCKET)
         return NULL;
     leaf->is_duration = leaf->is_duration || v.type == TRACEQL_DURATION;
-    s = series_of(m, leaf, pipe, row, bucket);
+    s = series_soon(m, leaf, pipe, cols->resource[row], row, bucket);
     if (!s)
         return err_new(
             ERR_LIMIT,
@@ -284,6 +306,9 @@ static struct err *add_to_leaf(struct tracemetric *m, struct tracemetric_leaf *l
     uint32_t n_traces = leaf->compare ? 0 : cols->n_traces;
     struct err *e = leaf->compare ? compare_leaf(m, leaf, pipe, cols) : NULL;
 
+    if (is_by_resource(&leaf->math->leaf.aggregation))
+        leaf->of_resource =
+            mem_new_array(struct tracemetric_state *, cols->n_rows[TRACE_RESOURCES] + 1);
     for (uint32_t t = 0; t < n_traces && !e; t++) {
         struct tracesets sets = tracepipe_run(pipe, t);
 
@@ -291,6 +316,8 @@ static struct err *add_to_leaf(struct tracemetric *m, struct tracemetric_leaf *l
             for (uint32_t k = 0; k < sets.ptr[i].n && !e; k++)
                 e = add_span(m, leaf, pipe, cols, sets.ptr[i].rows[k]);
     }
+    mem_free(leaf->of_resource);
+    leaf->of_resource = NULL;
     tracepipe_free(pipe);
     return e;
 }

@@ -27,6 +27,8 @@ struct tracemetric_leaf {
     VEC(struct tracemetric_state *) series;
     bool is_duration;             /* of what buckets are */
     struct tracecompare *compare; /* COMPARE: instead of series */
+    /* Of the part that is looked at: the series of each of its resources, as far as it is known; NULL: by() asks for more than those say. */
+    struct tracemetric_state **of_resource;
     VEC(struct tracemetric_kept) exemplars;
 };
 
