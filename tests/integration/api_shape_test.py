@@ -19,8 +19,8 @@ groups:
       - {alert: Always, expr: vector(1), labels: {severity: page, who: '{{ $value }}'}, annotations: {summary: s}}
 """
 
-# members of an answer that 2.42 does not have and 3 has
-NEW = {".anchored", ".smoothed", ".groupNextToken", ".orreryVersion", ".application", ".series",
+# members of an answer that 2.42 does not have and 3 has, or Mimir
+NEW = {".anchored", ".smoothed", ".groupNextToken", ".orreryVersion", ".application", ".features", ".series",
        ".droppedTargetCounts", ".hostname", ".serverTime", ".GOMEMLIMIT", ".peakBytes", ".infos", ".labels",
        ".objectStore", ".blocks", ".skippedBlocks"}
 # keys that are data: any of theirs may be compared with any of ours
