@@ -9,7 +9,7 @@
  *
  * Status: 0 all is well; 1 something is wrong, or it could not be done; 2 the command line is.
  *
- * A command is a function over struct ctl and a row of ctl_commands[] (ctl.c). Catalogues are changed by conditional
+ * A command is a function over struct ctl and a row of ctl_commands.c. Catalogues are changed by conditional
  * puts, as compactors do, so every command may run beside a cluster. Where the bucket has none, no command that
  * changes something (those that take --force) may run beside a compactor. They see that by the leases (common/block/writelease.h)
  * and end with an error while any is held; with s3.one-writer off there are none, and nobody can tell. All block; one thread.
@@ -116,6 +116,10 @@ ORR_CHECKED struct err *ctl_tsdb_analyze(struct ctl *c);
 ORR_CHECKED struct err *ctl_tenant_copy(struct ctl *c);
 ORR_CHECKED struct err *ctl_tenant_delete(struct ctl *c);
 ORR_CHECKED struct err *ctl_export(struct ctl *c);
+/* ctl_help.c */
+ORR_CHECKED struct err *ctl_completion(struct ctl *c);
+ORR_CHECKED struct err *ctl_man(struct ctl *c);
+/* the file of their name */
 ORR_CHECKED struct err *ctl_query(struct ctl *c);
 ORR_CHECKED struct err *ctl_tail(struct ctl *c); /* ctl_logline.c */
 ORR_CHECKED struct err *ctl_trace_show(struct ctl *c);

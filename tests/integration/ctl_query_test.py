@@ -83,5 +83,32 @@ def test_the_shop_may_come_again(t):
     check([g["name"] for g in groups] == ["shop"], groups)
 
 
+def run(*args):
+    r = subprocess.run(args, capture_output=True, text=True, timeout=60)
+    check(r.returncode == 0, f"{args}: {r.stderr[-500:]}")
+    return r.stdout
+
+
+def test_a_shell_completes_and_a_page_tells(t):
+    program = os.path.join(BIN, "orreryctl")
+    script = run(program, "completion", "bash")
+
+    def words(line):
+        """What bash would propose behind it."""
+        typed = line.split(" ")
+        return run("bash", "-c", f"{script}\nCOMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _orreryctl 2>/dev/null; printf '%s\\n' \"${{COMPREPLY[@]}}\"", "bash", *typed).split()
+    check(set(words("orreryctl ru")) == {"rules"}, words("orreryctl ru"))
+    check(set(words("orreryctl bucket ")) == {"ls", "inspect", "verify", "adopt", "rebuild-catalogue"}, words("orreryctl bucket "))
+    check(set(words("orreryctl alertmanager silence ")) == {"add", "query", "expire"}, words("orreryctl alertmanager silence "))
+    check(words("orreryctl bucket ls --j") == ["--json"], words("orreryctl bucket ls --j"))
+    check("--since=" in words("orreryctl query up --s"), words("orreryctl query up --s"))
+    check("compdef _orreryctl orreryctl" in run(program, "completion", "zsh"), "zsh")
+    page = run(program, "man")
+    usage = [u.split(" orreryctl ")[1].split(" [")[0] for u in run(program, "--help").splitlines() if u.startswith("  orreryctl ") and "--help" not in u and "--version" not in u]
+    check(len(usage) > 30, usage)
+    missing = [u for u in usage if ".SS " + u.split(" -")[0].replace("-", "\\-") not in page]
+    check(not missing, missing)
+
+
 if __name__ == "__main__":
     main()
