@@ -345,8 +345,8 @@ static void collect(void *arg, struct buf *out, bool is_openmetrics)
                         "orrery_querier_failed_selects_total", "Selects that could not begin.");
     metric_write_u64(out, "orrery_querier_failed_selects_total", NULL, s.failures);
     metric_write_family(out, is_openmetrics, METRIC_T_COUNTER, "orrery_querier_lost_blocks_total",
-                        "Times a select did without a corrupt block, which the blocks of other "
-                        "zones make up for.");
+                        "Blocks that cannot be read and that queries did without, since other "
+                        "replicas had what is in them; once for a query, which warns of it.");
     metric_write_u64(out, "orrery_querier_lost_blocks_total", NULL, s.lost_blocks);
     metric_write_family(out, is_openmetrics, METRIC_T_COUNTER,
                         "orrery_querier_selected_blocks_total",

@@ -8,17 +8,13 @@
 #include <time.h>
 
 #include "common/base/clock.h"
-#include "common/base/mem.h"
-#include "common/base/rng.h"
-#include "common/model/tenant.h"
-#include "common/net/http_client.h"
+#include "deploy/orreryctl/ctl_http.h"
 #include "deploy/orreryctl/ctl_ruleapi.h"
 #include "deploy/orreryctl/ctl_show.h"
 #include "deploy/orreryctl/demo_shop.h"
 
-#define STEP_S 5       /* a sample of each series */
-#define BACK_STEP_S 15 /* of those that come late */
-#define TIMEOUT_MS 30000
+#define STEP_S 5          /* a sample of each series */
+#define BACK_STEP_S 15    /* of those that come late */
 #define PATIENCE_MS 60000 /* for how long a server may be away */
 #define AGAIN_MS 1000
 #define MAX_RATE 1000
@@ -27,7 +23,7 @@
 struct demo {
     struct ctl *ctl;
     struct demo_shop *shop;
-    const char *base; /* URL without a / at its end */
+    bool has_no_traces;
     uint64_t sent_bytes, posts;
 };
 
@@ -48,45 +44,17 @@ static void sleep_ms(int64_t ms)
 
 /* ---- sending ---- */
 
-static struct err *post_once(struct demo *d, const char *path, struct slice body, bool *ret_again)
-{
-    char *url = mem_printf("%s%s", d->base, path);
-    char *header = mem_printf(TENANT_HEADER ": %s", d->ctl->opts.tenant ? d->ctl->opts.tenant : "");
-    const char *headers[] = {header};
-    struct http_client_reply reply = {0};
-    struct err *e =
-        http_client_blocking(NULL,
-                             &(struct http_client_req){.method = "POST",
-                                                       .url = url,
-                                                       .headers = headers,
-                                                       .header_count = d->ctl->opts.tenant ? 1 : 0,
-                                                       .body = body,
-                                                       .content_type = "application/json",
-                                                       .bearer = d->ctl->opts.token,
-                                                       .timeout_ms = TIMEOUT_MS},
-                             &reply);
-
-    *ret_again = e != NULL;
-    if (!e && reply.status / 100 != 2) {
-        *ret_again = reply.status == 429 || reply.status >= 500;
-        e = err_new(ERR_UNAVAILABLE, "POST %s: %d: %.*s", url, reply.status,
-                    (int)ORR_MIN(reply.body.len, (size_t)500), buf_cstr(&reply.body));
-    }
-    http_client_reply_done(&reply);
-    mem_free(header);
-    mem_free(url);
-    return e;
-}
-
 /* What a server does not take for now is offered again. */
 static struct err *post(struct demo *d, const char *path, struct buf *body)
 {
     int64_t until_ms = clock_mono_ms(&clock_system) + PATIENCE_MS;
-    bool again = false, is_told = false;
+    bool is_told = false;
     struct err *e;
 
-    while ((e = post_once(d, path, buf_slice(body), &again)) && again && !must_end &&
-           clock_mono_ms(&clock_system) < until_ms) {
+    while ((e = ctl_http(d->ctl, "POST", slice_cstr(path), "application/json", buf_slice(body),
+                         NULL)) &&
+           (err_is(e, ERR_UNAVAILABLE) || err_is(e, ERR_NET) || err_is(e, ERR_TIMEOUT)) &&
+           !must_end && clock_mono_ms(&clock_system) < until_ms) {
         if (!is_told)
             fprintf(stderr, "orreryctl: %s; trying again\n", err_msg(e));
         is_told = true;
@@ -102,14 +70,13 @@ static struct err *post(struct demo *d, const char *path, struct buf *body)
 /* Traces are not kept everywhere: then the shop has none. */
 static struct err *post_traces(struct demo *d, struct buf *body)
 {
-    static bool is_told;
     struct err *e = post(d, "/otlp/v1/traces", body);
 
-    if (!e || !strstr(err_msg(e), ": 404:"))
+    if (!err_is(e, ERR_NOT_FOUND))
         return e;
-    if (!is_told)
-        fprintf(stderr, "orreryctl: no traces: start Orrery with --ingester.traces=true\n");
-    is_told = true;
+    if (!d->has_no_traces)
+        fprintf(stderr, "orreryctl: no traces are taken there (ingester.traces)\n");
+    d->has_no_traces = true;
     err_free(e);
     return NULL;
 }
@@ -196,16 +163,19 @@ static struct err *run(struct demo *d, int64_t back_s, int64_t for_s)
 {
     int64_t now_s = clock_wall_ms(&clock_system) / MS_PER_S;
     struct err *e = ctl_ruleapi_set(d->ctl, SLICE(NAMESPACE), slice_cstr(demo_shop_rules()));
+    struct buf ui = {0};
 
+    ctl_http_url(d->ctl, SLICE("/ui/"), &ui);
     if (!e)
         e = send_past(d, now_s - back_s, now_s);
     if (!e && !must_end && for_s != 0)
-        fprintf(stderr, "orreryctl: the shop is open: look at %s/ui/; it goes on until ctrl-c\n",
-                d->base);
+        fprintf(stderr, "orreryctl: the shop is open: look at %s; it goes on until ctrl-c\n",
+                buf_cstr(&ui));
     if (!e)
         e = send_present(d, now_s, for_s < 0 ? INT64_MAX : now_s + for_s);
     fprintf(stderr, "orreryctl: %llu requests, %.1f MB sent\n", (unsigned long long)d->posts,
             (double)d->sent_bytes / 1e6);
+    buf_done(&ui);
     return e;
 }
 
@@ -213,7 +183,6 @@ struct err *ctl_demo(struct ctl *c)
 {
     struct demo d = {.ctl = c};
     struct demo_shop_opts opts = {0};
-    struct buf base = {0};
     int64_t back_s, lock_s, for_s = -1, now_s = clock_wall_ms(&clock_system) / MS_PER_S;
     struct err *e;
 
@@ -229,11 +198,8 @@ struct err *ctl_demo(struct ctl *c)
     opts.lock_s = now_s + lock_s;
     (void)signal(SIGINT, on_signal);
     (void)signal(SIGTERM, on_signal);
-    ctl_ruleapi_base(c, &base);
-    d.base = buf_cstr(&base);
     d.shop = demo_shop_new(&opts, now_s - back_s);
     e = run(&d, back_s, for_s);
     demo_shop_free(d.shop);
-    buf_done(&base);
     return e;
 }

@@ -236,7 +236,7 @@ def follow(reader, command):
     if words[0] == LONG_RUNNING:
         reader.serve(command)
         if "--demo" in words:
-            wait_for("the shop's orders", lambda: query(ADDR, "shop_orders_total")["result"], 120)
+            wait_for("the shop's orders", lambda: query(ADDR, "shop_orders_total", tenant=None)["result"], 120)
             check("<!doctype html>" in http_call(ADDR, "GET", "/ui/").text, "there is no UI")
         elif len(words) > 1:
             check_rules_and_alerts(reader)

@@ -30,3 +30,15 @@ TEST(ruler_load_queues_no_more_sweeps_than_a_few)
     CHECK_INT(r.n_loading, 0);
     objstore_close(store);
 }
+
+TEST(ruler_load_sweeps_when_the_ring_has_settled)
+{
+    struct ruler_load load = {.opened_ms = 1000};
+    struct ruler r = {.load = &load};
+
+    CHECK(!may_sweep(&r, 1000 + SWEEP_AFTER_MS - 1));
+    CHECK(may_sweep(&r, 1000 + SWEEP_AFTER_MS));
+    r.ring_changed_ms = 5000;
+    CHECK(!may_sweep(&r, 1000 + SWEEP_AFTER_MS));
+    CHECK(may_sweep(&r, 5000 + SWEEP_AFTER_MS));
+}

@@ -155,3 +155,11 @@ static inline void has(struct rig *g, const char *path, int status, const char *
         test_fail(__FILE__, __LINE__, "%s: got %d %s, not %d %s", path, g->status, got, status,
                   want);
 }
+
+static inline void has_not(struct rig *g, const char *path, const char *unwanted)
+{
+    const char *got = ask_as(g, path, NULL);
+
+    if (g->status != 200 || strstr(got, unwanted))
+        test_fail(__FILE__, __LINE__, "%s: got %d %s, with %s", path, g->status, got, unwanted);
+}
