@@ -317,6 +317,15 @@ def alertmanager_answers(addr, base):
     check(ask(addr, base + "/api/v2/alerts", {"silenced": "false", "inhibited": "false", "active": "true"}) == [], "alerts")
     check(ask(addr, base + "/api/v2/alerts/groups") == [], "groups")
     check([x["name"] for x in ask(addr, base + "/api/v2/receivers")], "receivers")
+    times = [time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() + s)) for s in (0, 3600)]
+    body = {"matchers": [{"name": "alertname", "value": "X", "isRegex": False, "isEqual": True}], "startsAt": times[0], "endsAt": times[1],
+            "comment": "c", "createdBy": "admin"}
+    r = http_call(addr, "POST", base + "/api/v2/silences", json.dumps(body), {**SENT, "Content-Type": "application/json", "Accept-Encoding": "identity"})
+    check(r.status in (200, 202) and r.json["silenceID"], f"{r.status} {r.text}")
+    found, = ask(addr, base + "/api/v2/silences")
+    check(found["id"] == r.json["silenceID"] and found["status"]["state"] == "active" and found["matchers"] == body["matchers"], f"{found}")
+    check(ask(addr, f"{base}/api/v2/silence/{found['id']}")["comment"] == "c", "by id")
+    check(http_call(addr, "DELETE", f"{base}/api/v2/silence/{found['id']}", None, SENT).status == 200, "expire")
 
 
 def test_what_data_sources_ask(t):
