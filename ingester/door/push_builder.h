@@ -141,7 +141,8 @@ struct push_decoder {
     const void *arg; /* until door_write() returns */
     /* Exemplars that replicas refuse make the write one that was refused in part. */
     bool is_strict;
-    bool is_own; /* made in here: no rules of the tenant apply, and no rate */
+    bool is_own;  /* made in here: no rules of the tenant apply, and no rate */
+    bool is_late; /* of peers alone: the push is (push.h) */
 };
 
 /* ---- for the door and for tests of decoders ---- */

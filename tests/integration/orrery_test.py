@@ -336,7 +336,7 @@ class Blocks:
 class Single(Process):
     """orrery, all roles in one process."""
 
-    def __init__(self, t, name="orrery", args=(), env=None):
+    def __init__(self, t, name="orrery", args=(), env=None, program=os.path.join(BIN, "orrery")):
         self.dir = os.path.join(t.dir, name)
         os.makedirs(self.dir, exist_ok=True)
         self.port = free_port()
@@ -346,7 +346,7 @@ class Single(Process):
         self.blocks = Blocks(f"{self.dir}/data/bucket", any(a.startswith("--storage.") for a in args))
         if self.blocks.remote:
             args, env = [*self.blocks.remote.options(), *args], {**self.blocks.remote.keys, **(env or {})}
-        super().__init__(name, [os.path.join(BIN, "orrery"),
+        super().__init__(name, [program,
                                 f"--server.http-address={self.addr}",
                                 f"--ingester.otlp-http-address={self.otlp_http}",
                                 f"--ingester.otlp-grpc-address={self.otlp_grpc}",
