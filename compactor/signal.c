@@ -4,6 +4,7 @@
 #include "common/block/sidecar.h"
 #include "common/model/logs_rpc.h"
 #include "common/model/metrics_rpc.h"
+#include "common/model/traces_rpc.h"
 #include "common/ring/member.h"
 #include "compactor/logcheck.h"
 #include "compactor/logmake.h"
@@ -139,6 +140,26 @@ static struct err *open_trace_block(struct blockmake_input *in, struct slice ten
     return e;
 }
 
+/* Of traces only all there is up to a time is deleted (orreryctl tenant delete). */
+static struct err *trace_block_holds(struct block_reader *services, const struct tombstone *t,
+                                     const atomic_bool *stop, bool *ret)
+{
+    const struct block_meta *m = block_reader_meta(services);
+
+    (void)stop;
+    *ret = m->stats.samples > 0 && m->min_t <= t->max_ms; /* min_t: when its first span began */
+    return NULL;
+}
+
+static void ask_held_traces(struct buf *out, const struct tombstone *t)
+{
+    struct rpc_traces_select s = {
+        .start_ns = INT64_MIN, .end_ns = tombstone_after_ns(t), .ids_only = true};
+
+    memset(s.last, 0xff, sizeof(s.last));
+    rpc_traces_select_encode(out, &s);
+}
+
 static struct retention retention_of_traces(const struct tenant_limits *limits,
                                             const struct tenant_rules *rules)
 {
@@ -205,6 +226,9 @@ static const struct signal signals[] = {
                        .open_block = open_trace_block,
                        .close = close_traces,
                        .make = tracemake,
+                       .holds = trace_block_holds,
+                       .held_method = "ingester.select_traces",
+                       .ask_held = ask_held_traces,
                        .retention = retention_of_traces},
 };
 

@@ -11,6 +11,63 @@ struct sources {
     size_t len, cap;
 };
 
+/* ---- what is deleted ---- */
+
+/* A source without the spans that began before end_ns. */
+struct undeleted {
+    struct traceblock_source of;
+    uint64_t end_ns;
+    uint64_t *deleted_spans;
+};
+
+static struct err *undeleted_trace(void *arg, const uint8_t **ret_id, uint32_t *ret_pieces)
+{
+    const struct undeleted *u = arg;
+
+    return u->of.trace(u->of.arg, ret_id, ret_pieces);
+}
+
+static struct err *undeleted_piece(void *arg, struct arena *a, struct tracepiece *ret)
+{
+    const struct undeleted *u = arg;
+    struct err *e = u->of.piece(u->of.arg, a, ret);
+    struct tracepiece_span *kept;
+    uint32_t n = 0;
+
+    if (e)
+        return e;
+    kept = arena_array(a, struct tracepiece_span, ret->n_spans);
+    for (uint32_t i = 0; i < ret->n_spans; i++)
+        if (ret->spans[i].start_ns >= u->end_ns)
+            kept[n++] = ret->spans[i];
+    METRIC_ADD(*u->deleted_spans, ret->n_spans - n);
+    ret->spans = kept;
+    ret->n_spans = n;
+    return NULL;
+}
+
+static void undeleted_close(void *arg)
+{
+    struct undeleted *u = arg;
+
+    u->of.close(u->of.arg);
+    mem_free(u);
+}
+
+static void leave_out_deleted(const struct blockmake_opts *o, struct traceblock_source *io)
+{
+    struct undeleted *u;
+    uint64_t end_ns = (uint64_t)tombstone_list_after_ns(o->tombstones);
+
+    if (!end_ns)
+        return;
+    u = mem_new(struct undeleted);
+    *u = (struct undeleted){*io, end_ns, &o->stats->deleted_samples};
+    *io = (struct traceblock_source){undeleted_trace, undeleted_piece, undeleted_close, u};
+}
+
+/* ---- sources ---- */
+
 #define MAX_FILES 16384 /* of all segments of a job, mapped at once */
 
 /* Each segment has its part of them. */
@@ -36,6 +93,7 @@ static struct err *open_sources(const struct blockmake_opts *o, struct sources *
 
             if ((e = tracecheck_source(o->inputs[i].traces, k, &s)))
                 return e;
+            leave_out_deleted(o, &s);
             vec_push(ret, s);
         }
     return NULL;

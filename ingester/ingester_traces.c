@@ -302,6 +302,7 @@ static struct err *read_open(void *src)
     struct tracehead_query q = {.tenant = slice_cstr(r->tenant),
                                 .start_ns = r->q.start_ns,
                                 .end_ns = r->q.end_ns,
+                                .after_ns = r->q.after_ns,
                                 .has_ids = r->q.has_ids,
                                 .ids = r->q.ids,
                                 .n_ids = r->q.n_ids,

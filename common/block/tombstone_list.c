@@ -551,3 +551,14 @@ bool tombstone_spans_have(const struct tombstone_span *spans, size_t n, int64_t 
             return true;
     return false;
 }
+
+int64_t tombstone_list_after_ns(const struct tombstone_list *l)
+{
+    int64_t ret = 0;
+    size_t n;
+    const struct tombstone *all = tombstone_list_all(l, &n);
+
+    for (size_t i = 0; i < n; i++)
+        ret = ORR_MAX(ret, tombstone_after_ns(&all[i]));
+    return ret;
+}

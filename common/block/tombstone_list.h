@@ -41,6 +41,7 @@
  * load and update block.
  */
 #pragma once
+#include "common/base/clock.h"
 #include "common/base/snapshot.h"
 #include "common/block/ulid.h"
 #include "common/model/matcher.h"
@@ -73,6 +74,12 @@ static inline bool tombstone_reaches(const struct tombstone *t, int64_t min_ms, 
     return t->state != TOMBSTONE_PROCESSED && t->min_ms <= max_ms && t->max_ms >= min_ms;
 }
 
+/* The end of its range, exclusive, in ns. */
+static inline int64_t tombstone_after_ns(const struct tombstone *t)
+{
+    return t->max_ms < INT64_MAX / NS_PER_MS ? (t->max_ms + 1) * NS_PER_MS : INT64_MAX;
+}
+
 struct tombstone_list; /* starts with a struct snapshot */
 
 struct tombstone_list *tombstone_list_new(struct slice tenant); /* empty, version 0 */
@@ -83,6 +90,8 @@ void tombstone_list_write(struct buf *out, const struct tombstone_list *l);
 
 uint64_t tombstone_list_version(const struct tombstone_list *l);
 struct slice tombstone_list_tenant(const struct tombstone_list *l);
+/* Of traces, which have no other deletions: all that began before it (Unix ns) is deleted; 0: nothing is. */
+int64_t tombstone_list_after_ns(const struct tombstone_list *l);
 /* In the order they were made. Lent until the next change. */
 const struct tombstone *tombstone_list_all(const struct tombstone_list *l, size_t *ret_n);
 

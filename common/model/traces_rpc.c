@@ -3,6 +3,7 @@
 #define FORMAT 1
 #define F_IDS_ONLY 1
 #define F_HAS_IDS 2
+#define F_HAS_AFTER 4
 #define ID_BYTES 16
 
 void rpc_traces_select_encode(struct buf *out, const struct rpc_traces_select *s)
@@ -13,8 +14,11 @@ void rpc_traces_select_encode(struct buf *out, const struct rpc_traces_select *s
     buf_varint(out, s->end_ns);
     buf_append(out, s->first, ID_BYTES);
     buf_append(out, s->last, ID_BYTES);
-    buf_byte(out, (uint8_t)((s->ids_only ? F_IDS_ONLY : 0) | (s->has_ids ? F_HAS_IDS : 0)));
+    buf_byte(out, (uint8_t)((s->ids_only ? F_IDS_ONLY : 0) | (s->has_ids ? F_HAS_IDS : 0) |
+                            (s->after_ns ? F_HAS_AFTER : 0)));
     buf_uvarint(out, s->max_bytes);
+    if (s->after_ns)
+        buf_varint(out, s->after_ns);
     if (!s->has_ids)
         return;
     buf_uvarint(out, s->n_ids);
@@ -59,11 +63,13 @@ struct err *rpc_traces_select_decode(struct slice bytes, struct rpc_traces_selec
     take_id(&r, s.last);
     flags = reader_u8(&r);
     s.max_bytes = reader_uvarint(&r);
+    if (flags & F_HAS_AFTER)
+        s.after_ns = reader_varint(&r);
     s.ids_only = flags & F_IDS_ONLY;
     s.has_ids = flags & F_HAS_IDS;
     if (s.has_ids)
         take_ids(&r, &s);
-    if (!reader_ok(&r) || reader_left(&r) || flags > (F_IDS_ONLY | F_HAS_IDS))
+    if (!reader_ok(&r) || reader_left(&r) || flags > (F_IDS_ONLY | F_HAS_IDS | F_HAS_AFTER))
         return err_new(ERR_INVALID, "select of traces: malformed");
     *ret = s;
     return NULL;

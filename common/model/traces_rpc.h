@@ -45,8 +45,9 @@ struct rpc_traces_select {
     size_t n_ids;             /* TRACES_RPC_MAX_IDS at most */
     bool ids_only;
     uint64_t max_bytes; /* of pieces, or ids; ERR_LIMIT beyond; 0: no bound */
+    int64_t after_ns;   /* traces that began before it are deleted; 0: none are */
 };
-/* start, end; first, last; u8 flags (1: ids only, 2: ids follow); max_bytes; [uvarint n, n ids] */
+/* start, end; first, last; u8 flags (1: ids only, 2: ids follow, 4: after follows); max_bytes; [after]; [uvarint n, n ids] */
 void rpc_traces_select_encode(struct buf *out, const struct rpc_traces_select *s);
 /* ERR_INVALID: malformed, or ids are not in order. */
 ORR_CHECKED struct err *rpc_traces_select_decode(struct slice bytes, struct rpc_traces_select *ret);

@@ -391,6 +391,8 @@ struct err *ctl_tenant_delete(struct ctl *c)
      * to do. */
     if (!(e = bury(c, CTL_SIGNAL, tenant, TOMBSTONE_RECEIVED)))
         e = bury(c, SLICE("logs"), tenant, TOMBSTONE_BEGUN);
+    if (!e)
+        e = bury(c, SLICE("traces"), tenant, TOMBSTONE_RECEIVED);
     for (size_t i = 0; i < ORR_COUNT(signals) && !e; i++)
         e = retire_signal(c, signals[i], tenant);
     for (size_t i = 0; i < ORR_COUNT(signals) && !e; i++)
@@ -398,9 +400,9 @@ struct err *ctl_tenant_delete(struct ctl *c)
     if (!e)
         e = objstore_delete_prefix(c->store, rule_object_prefix(c->arena, tenant));
     if (!e)
-        ctl_say(
-            "tenant %s is deleted. Spans that ingesters still hold, and what its writers send from "
-            "now on, are kept",
-            c->args[0]);
+        ctl_say("tenant %s is deleted, with what ingesters still hold of it. What its writers send "
+                "from "
+                "now on is kept",
+                c->args[0]);
     return e;
 }

@@ -105,6 +105,7 @@ struct tracehead_query {
     size_t n_ids;
     bool ids_only;
     uint64_t max_bytes;        /* of pieces, or ids; ERR_LIMIT beyond; 0: no bound */
+    int64_t after_ns;          /* without traces that began before it; 0: all */
     const atomic_bool *cancel; /* may be NULL; ERR_CANCELED */
 };
 struct tracehead_trace {

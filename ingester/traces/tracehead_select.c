@@ -24,6 +24,7 @@ struct tracehead_set {
     uint64_t given_bytes, seen;
     VEC(struct slice) pieces;
     uint8_t id[16];
+    bool is_deleted; /* the trace */
     struct err *err;
 };
 
@@ -178,7 +179,14 @@ static bool overlaps(const struct tracehead_query *q, int64_t start_ns, int64_t 
 
 static bool wants_times(const struct tracehead_query *q)
 {
-    return q->start_ns != INT64_MIN || q->end_ns != INT64_MAX;
+    return q->start_ns != INT64_MIN || q->end_ns != INT64_MAX || q->after_ns;
+}
+
+/* Some of the trace s->id is of these times. */
+static bool look_at(struct tracehead_set *s, int64_t start_ns, int64_t end_ns)
+{
+    s->is_deleted = s->is_deleted || start_ns < s->q.after_ns;
+    return overlaps(&s->q, start_ns, end_ns);
 }
 
 static bool piece_overlaps(struct tracehead_set *s, struct slice piece)
@@ -186,7 +194,7 @@ static bool piece_overlaps(struct tracehead_set *s, struct slice piece)
     int64_t start_ns, end_ns;
     uint32_t n;
     struct err *e = tracesegment_extent(s->scratch, piece, &n, &start_ns, &end_ns);
-    bool ret = !e && overlaps(&s->q, start_ns, end_ns);
+    bool ret = !e && look_at(s, start_ns, end_ns);
 
     arena_reset(s->scratch);
     err_free(e); /* it is left out when its trace is cut */
@@ -201,8 +209,8 @@ static bool take_live(struct tracehead_set *s)
     const uint8_t *id;
 
     while ((id = live_id(s, &piece)) && memcmp(id, s->id, 16) == 0) {
-        if (!is_wanted)
-            is_wanted = !wants_times(&s->q) || piece_overlaps(s, piece);
+        if (!is_wanted || s->q.after_ns)
+            is_wanted |= !wants_times(&s->q) || piece_overlaps(s, piece);
         if (!s->q.ids_only)
             vec_push(&s->pieces, arena_dup(s->arena, piece));
         kv_iter_next(s->it);
@@ -219,7 +227,7 @@ static bool take_cut(struct tracehead_set *s)
         struct reader r = reader_new(c->trace.bytes);
         struct slice piece = SLICE("x");
 
-        is_wanted |= overlaps(&s->q, c->trace.start_ns, c->trace.end_ns);
+        is_wanted |= look_at(s, c->trace.start_ns, c->trace.end_ns);
         while (!s->q.ids_only && !s->err && piece.len) {
             s->err = tracesegment_piece(&r, s->id, &piece);
             if (!s->err && piece.len)
@@ -292,9 +300,10 @@ bool tracehead_set_next(struct tracehead_set *s, struct tracehead_trace *ret)
 
         arena_reset(s->arena);
         vec_clear(&s->pieces);
+        s->is_deleted = false;
         is_wanted = take_live(s);
         is_wanted |= take_cut(s);
-        if (s->err || !is_wanted)
+        if (s->err || !is_wanted || s->is_deleted)
             continue;
         if (is_over(s))
             return false;

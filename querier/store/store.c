@@ -75,6 +75,8 @@ struct store *store_new(const struct store_opts *opts)
                                !opts->local_root);
         s->log_tombs = tombset_new(opts->objstore, SLICE("logs"), opts->tombstone_max_age_ms,
                                    !opts->local_root);
+        s->trace_tombs = tombset_new(opts->objstore, SLICE("traces"), opts->tombstone_max_age_ms,
+                                     !opts->local_root);
     }
     if (s->blocks && opts->server)
         s->serve = block_serve_new(s->blocks, opts->server);
@@ -96,6 +98,7 @@ void store_free(struct store *s)
     block_heads_free(s->heads);
     tombset_free(s->tombs);
     tombset_free(s->log_tombs);
+    tombset_free(s->trace_tombs);
     fanout_suspects_free(s->suspects);
     fanout_suspects_free(s->owner_suspects);
     mem_free((void *)s->opts.self);
@@ -116,9 +119,10 @@ void store_hint(struct store *s, struct slice signal, struct slice tenant, uint6
 void store_hint_tombstones(struct store *s, struct slice signal, struct slice tenant,
                            uint64_t version)
 {
-    struct tombset *ts = slice_eq_cstr(signal, "metrics") ? s->tombs
-                         : slice_eq_cstr(signal, "logs")  ? s->log_tombs
-                                                          : NULL;
+    struct tombset *ts = slice_eq_cstr(signal, "metrics")  ? s->tombs
+                         : slice_eq_cstr(signal, "logs")   ? s->log_tombs
+                         : slice_eq_cstr(signal, "traces") ? s->trace_tombs
+                                                           : NULL;
 
     if (ts)
         tombset_hint(ts, tenant, version);
@@ -719,6 +723,19 @@ struct err *store_tombstones(struct store_query *sq, struct tombstone_list **ret
 struct err *store_log_tombstones(struct store_query *sq, struct tombstone_list **ret)
 {
     return take_tombstones(sq, sq->store->log_tombs, ret);
+}
+
+struct err *store_traces_after(struct store_query *sq, int64_t *ret_ns)
+{
+    struct tombstone_list *l;
+    struct err *e = take_tombstones(sq, sq->store->trace_tombs, &l);
+
+    *ret_ns = 0;
+    if (e)
+        return e;
+    *ret_ns = tombstone_list_after_ns(l);
+    tombstone_list_unref(l);
+    return NULL;
 }
 
 /* What of a deletion can be told by points of the range: whole windows, and those seen from before it. */

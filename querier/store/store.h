@@ -218,6 +218,8 @@ ORR_CHECKED struct err *store_exemplars(struct store_query *sq,
  * What is deleted of the tenant's lines, as store_tombstones(). Taken before what it is applied to.
  */
 ORR_CHECKED struct err *store_log_tombstones(struct store_query *sq, struct tombstone_list **ret);
+/* The same of traces, of which a deletion takes all that began before a time (Unix ns); 0: nothing is deleted. */
+ORR_CHECKED struct err *store_traces_after(struct store_query *sq, int64_t *ret_ns);
 /*
  * Starts method at the ingesters that may hold lines which came at since_ms (Unix ms, wall clock) or later; with a bucket
  * ingester_lookback_ms ago at the earliest. ERR_UNAVAILABLE: none is known.

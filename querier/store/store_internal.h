@@ -10,10 +10,10 @@ struct store {
     struct blockset *blocks, *log_blocks, *trace_blocks; /* NULL: there is no bucket */
     struct page_disk *disk;                              /* below pages; NULL: none */
     struct block_heads *heads;                           /* NULL: headers are in memory */
-    struct job_pool *jobs;             /* that wait for the object store; NULL as pages */
-    struct objpages *pages;            /* NULL: blocks are mapped, or there are none */
-    struct blockset_room *room;        /* of all sets; NULL as pages */
-    struct tombset *tombs, *log_tombs; /* NULL: there is no bucket */
+    struct job_pool *jobs;      /* that wait for the object store; NULL as pages */
+    struct objpages *pages;     /* NULL: blocks are mapped, or there are none */
+    struct blockset_room *room; /* of all sets; NULL as pages */
+    struct tombset *tombs, *log_tombs, *trace_tombs; /* NULL: there is no bucket */
     struct fanout_suspects *suspects, *owner_suspects;
     struct block_serve *serve; /* NULL: blocks are not read for others */
     struct store_owned_stats owned;

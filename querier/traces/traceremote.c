@@ -186,6 +186,8 @@ static struct err *ask(struct remote_set *s, const struct tracesource_request *r
                        TRACES_RPC_MAX_IDS);
     memcpy(sel.first, req->first, sizeof(sel.first));
     memcpy(sel.last, req->last, sizeof(sel.last));
+    if ((e = store_traces_after(s->sq, &sel.after_ns)))
+        return e;
     rpc_traces_select_encode(&b, &sel);
     e = store_ask_traces(s->sq, "ingester.select_traces", buf_slice(&b), &s->f);
     buf_done(&b);

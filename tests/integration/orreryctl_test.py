@@ -570,6 +570,13 @@ def test_tenants_are_copied_and_deleted(t):
     logs_test.push_ok(o.addr, [({"app": "a"}, [(logs_test.now_ns(), "a line that an ingester holds")])])
     held = lambda: logs_api_test.lines(o.addr, '{app="a"}')
     check(len(held()) == 1, "a line")
+    ns = time.time_ns()
+    span = {"traceId": "%032x" % 7, "spanId": "%016x" % 7, "name": "x", "startTimeUnixNano": str(ns), "endTimeUnixNano": str(ns + 1)}
+    r = http_call(o.addr, "POST", "/v1/traces", json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).encode(),
+                  {"Content-Type": "application/json", "X-Scope-OrgID": TENANT})
+    check(r.status == 200, f"{r.status} {r.text}")
+    trace = lambda: http_call(o.addr, "GET", f"/api/traces/{'%032x' % 7}", headers={"X-Scope-OrgID": TENANT}).status
+    check(trace() == 200, "a trace")
     said = ctl(bucket, "tenant", "delete", TENANT, "--dry-run")
     check("logs: 1 objects" in said and "1 blocks that were adopted" in said, said)
     ctl(bucket, "tenant", "delete", TENANT, status=2)
@@ -577,9 +584,10 @@ def test_tenants_are_copied_and_deleted(t):
     ctl(bucket, "tenant", "delete", TENANT, "--yes")
     left = [f for f in contents(bucket) if TENANT in f.split("/")]
     check(sorted(left) == [f"logs/{TENANT}/tombstones",
-                           *(f"metrics/{TENANT}/{name}" for name in ("catalogue", "tombstones"))], f"left: {left}")
+                           *(f"metrics/{TENANT}/{name}" for name in ("catalogue", "tombstones")),
+                           f"traces/{TENANT}/tombstones"], f"left: {left}")
     check(not catalogue(bucket)["blocks"] and not catalogue(bucket)["retired"], "the catalogue is not empty")
-    wait_for("readers to see nothing", lambda: not any(answers(o.addr)) and not held(), 60)
+    wait_for("readers to see nothing", lambda: not any(answers(o.addr)) and not held() and trace() == 404, 60)
     check(answers(o.addr, "copy") == want, "the copy went, too")
     check("has nothing" in ctl(bucket, "tenant", "delete", TENANT, "--yes"), "deleted twice")
 

@@ -292,6 +292,65 @@ TEST(tracemake_merges_hundreds_of_files)
     teardown(&x);
 }
 
+static struct err *bury(void *arg, struct tombstone_list *l, bool *ret_changed)
+{
+    *ret_changed = true;
+    return tombstone_list_add(l, arg);
+}
+
+/* All spans that began up to T0 + ms. */
+static void delete_until(struct flushing *x, int64_t ms)
+{
+    struct tombstone t = {.ulid = fixture_ulid(99),
+                          .created_ms = T0 / NS_PER_MS + ms,
+                          .min_ms = INT64_MIN,
+                          .max_ms = T0 / NS_PER_MS + ms};
+    struct matcher every;
+
+    CHECK_OK(matcher_init(x->a, MATCHER_RE, SLICE(LABEL_NAME), SLICE(".*"), &every));
+    t.matchers = (struct matchers){&every, 1};
+    CHECK_OK(tombstone_list_update(x->store, SLICE("traces"), SLICE("t"), bury, &t, NULL));
+    matcher_done(&every);
+}
+
+/* What an ingester held when its tenant was deleted gets into no block. */
+TEST(tracemake_leaves_out_what_is_deleted)
+{
+    struct tombstone t = {.max_ms = T0 / NS_PER_MS + 299};
+    uint64_t spans = 0;
+    struct block_reader *r;
+    struct flushing x;
+    bool holds;
+
+    setup(&x, 6, 700, 3, 4);
+    delete_until(&x, 299);
+    CHECK_OK(flush(&x));
+    data.traces += 300; /* one a millisecond */
+    data.n -= 300;
+    for (size_t i = 0; i < data.n; i++)
+        spans += data.traces[i].n_spans;
+    CHECK_INT(x.res.samples, spans);
+    CHECK(x.m.make.deleted_samples > 0);
+    check_block(&x, x.res.block);
+    CHECK_OK(block_reader_open_dir(download(&x, x.res.block), &r));
+    CHECK_OK(signal_of(SIGNAL_TRACES)->holds(r, &t, NULL, &holds));
+    CHECK(!holds);
+    t.max_ms++;
+    CHECK_OK(signal_of(SIGNAL_TRACES)->holds(r, &t, NULL, &holds));
+    CHECK(holds);
+    block_reader_close(r);
+    teardown(&x);
+
+    setup(&x, 7, 100, 2, 1); /* all of it: the block goes on naming the segments */
+    delete_until(&x, 100);
+    CHECK_OK(flush(&x));
+    CHECK_INT(x.res.samples, 0);
+    CHECK(has_segment(&x, 1) && has_segment(&x, 2));
+    data.n = 0;
+    check_block(&x, x.res.block);
+    teardown(&x);
+}
+
 /* Files of segments that this process has mapped. */
 static size_t mapped(void)
 {

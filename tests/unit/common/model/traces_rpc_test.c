@@ -12,7 +12,8 @@ TEST(traces_rpc_select_comes_back)
                                   .ids = (const uint8_t(*)[16])ids,
                                   .n_ids = 3,
                                   .ids_only = true,
-                                  .max_bytes = 1234567},
+                                  .max_bytes = 1234567,
+                                  .after_ns = 77},
                              got;
     struct buf b = {0};
 
@@ -20,6 +21,7 @@ TEST(traces_rpc_select_comes_back)
     CHECK_OK(rpc_traces_select_decode(buf_slice(&b), &got));
     CHECK(got.start_ns == -5 && got.end_ns == INT64_MAX && got.ids_only && got.has_ids);
     CHECK_INT(got.max_bytes, 1234567);
+    CHECK_INT(got.after_ns, 77);
     CHECK_INT(got.n_ids, 3);
     CHECK(!memcmp(got.ids, ids, sizeof(ids)) && got.first[0] == 7 && got.last[0] == 0xff);
     for (size_t n = 0; n < b.len; n++) /* cut anywhere it is no such message */
@@ -31,9 +33,10 @@ TEST(traces_rpc_select_comes_back)
     /* no ids asked for is none, and not all */
     buf_reset(&b);
     s.n_ids = 0;
+    s.after_ns = 0;
     rpc_traces_select_encode(&b, &s);
     CHECK_OK(rpc_traces_select_decode(buf_slice(&b), &got));
-    CHECK(got.has_ids && got.n_ids == 0);
+    CHECK(got.has_ids && got.n_ids == 0 && got.after_ns == 0);
     buf_done(&b);
 }
 

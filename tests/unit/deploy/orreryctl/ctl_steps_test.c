@@ -426,6 +426,7 @@ TEST(ctl_steps_of_delete_leave_a_block_that_comes_between)
     /* the block's two files, the catalogue, and the deletion that is for what ingesters still hold */
     CHECK_INT(objects(&f, "logs/t/"), 4);
     CHECK_INT(objects(&f, "logs/t/tombstones"), 1);
+    CHECK_INT(objects(&f, "traces/t/tombstones"), 1);
     CHECK_INT(check_live(&f, "t"), 0);
     teardown(&f);
 }

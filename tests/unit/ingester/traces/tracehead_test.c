@@ -73,6 +73,29 @@ TEST(tracehead_leaves_out_what_is_of_other_times)
     fx_close(&f);
 }
 
+TEST(tracehead_leaves_out_what_is_deleted)
+{
+    struct tracehead_query q = fx_all("t");
+    struct fixture f = {0};
+
+    fx_open(&f);
+    CHECK_OK(fx_push(&f, "t", 1000, (const uint32_t[][2]){{1, 1}, {3, 3}}, 2));
+    CHECK_OK(fx_push(&f, "t", 2000, (const uint32_t[][2]){{2, 2}}, 1));
+    CHECK_OK(fx_push(&f, "t", 3000, (const uint32_t[][2]){{3, 4}}, 1));
+    for (int i = 0; i < 2; i++) { /* live, then cut */
+        q.after_ns = 1000;
+        fx_check_query(&f, &q, "1:1 2:2 3:3,4");
+        q.after_ns = 1001; /* the third began before it, too */
+        fx_check_query(&f, &q, "2:2");
+        q.ids_only = true;
+        q.after_ns = 2001;
+        fx_check_query(&f, &q, "");
+        q.ids_only = false;
+        idle(&f);
+    }
+    fx_close(&f);
+}
+
 TEST(tracehead_bounds_an_answer)
 {
     struct tracehead_query q = fx_all("t");
