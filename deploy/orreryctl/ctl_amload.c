@@ -7,7 +7,8 @@
 #include "deploy/orreryctl/ctl_http.h"
 #include "ruler/rule_yaml.h"
 
-#define PATH SLICE("/api/v1/alerts")
+/* /api/v1/alerts too, but for processes that have queriers or rulers in them: there that is Prometheus' list */
+#define PATH SLICE("/alertmanager/api/v1/alerts")
 
 static struct err *put_file(struct buf *out, const char *path)
 {

@@ -107,7 +107,7 @@ def test_a_tenant_brings_his_own_configuration(t):
     check(hook.count() == 0, f"{hook.received}")
     # a bad one changes nothing, and says why
     for body, status, why in ((own_config(own.url).replace("receiver: own", "receiver: nobody"), 400, "nobody"),
-                              ("alertmanager_config: 'route: ['", 400, "alertmanager_config:1"),
+                              ("alertmanager_config: 'route: ['", 400, "alertmanager_config:2"),
                               (own_config(own.url).replace("unused.tmpl", "../x"), 400, "no file name"),
                               (own_config(own.url).replace("own.tmpl]", "unused.tmpl]"), 400, "unused.tmpl"),
                               ("alertmanager_config: |\n  global: {smtp_auth_password_file: /etc/passwd}\n"

@@ -2,15 +2,16 @@
 
 import { add, button, el, empty, fill, trouble } from "./dom.js";
 import { ask, getJson, isAborted } from "./http.js";
-import { linesOf, logList } from "./logview.js";
-import { colorOf } from "./number.js";
+import { events } from "./events.js";
+import { logList } from "./logview.js";
+import { colorOf, labelsText } from "./number.js";
 import { change, go, href } from "./router.js";
-import { HOUR, MINUTE, inNanos, showDuration, showTime } from "./time.js";
+import { HOUR, MINUTE, showDuration, showTime } from "./time.js";
 import { criticalPath, rowsOf, servicesOf, treeOf, ownTime } from "./tracetree.js";
 import { waterfall } from "./waterfall.js";
 
-const LOG_LINES = 500;
-const APART = { "X-Loki-Response-Encoding-Flags": "categorize-labels" };
+const LIMIT = 500; // of lines, events and exemplars
+const MEANWHILE = 2 * MINUTE;
 
 function pairs(title, map) {
   const entries = Object.entries(map);
@@ -39,12 +40,22 @@ function spanDetails(tree, s, logs) {
     pairs("attributes", s.attributes), pairs(`resource${s.scope ? `, by ${s.scope}` : ""}`, s.resource));
 }
 
-// The lines that carry the trace's id, a little before and after it.
-async function logsOf(id, tree, signal) {
-  const { data } = await ask("/loki/api/v1/query_range", {
-    query: `{service_name=~".+"} | trace_id="${id}"`, start: inNanos(tree.start - MINUTE), end: inNanos(tree.start + tree.duration + MINUTE), limit: LOG_LINES, direction: "forward",
-  }, signal, APART);
-  return linesOf(data.result).reverse();
+// What the other signals hold of the trace: its lines and exemplars; and what happened a little before and after it.
+async function around(id, tree, signal) {
+  const [{ data, warnings }, meanwhile] = await Promise.all([ask("/api/correlate", { trace_id: id, limit: LIMIT }, signal),
+    events({ from: tree.start - MEANWHILE, to: tree.start + tree.duration + MEANWHILE }, signal)]);
+  return {
+    lines: data.logs.map((l) => ({ ns: l.timeUnixNano, line: l.line, labels: l.labels, meta: l.structuredMetadata ?? {}, parsed: {} })),
+    events: meanwhile, exemplars: data.exemplars.flatMap((s) => s.exemplars.map((e) => ({ ...e, series: s.seriesLabels }))),
+    warnings: [...warnings, ...data.partial.map((p) => `${p.signal}: ${p.error}`), ...data.truncated.map((t) => `There are more ${t} than are shown.`)],
+  };
+}
+
+function aroundBox(found) {
+  return [found.warnings.map((w) => el("p", { class: "warning" }, w)),
+    el("h2", null, "Log lines"), found.lines.length ? logList(found.lines, {}) : empty("No line carries this trace's id."),
+    found.events.length > 0 && [el("h2", null, "Meanwhile"), found.events.map((e) => el("p", null, el("b", null, e.kind), ` ${e.text} · ${showTime(e.t)}${e.end ? ` to ${showTime(e.end)}` : ""}`))],
+    found.exemplars.length > 0 && [el("h2", null, "Is an exemplar of"), found.exemplars.slice(0, 50).map((e) => el("p", null, el("a", { class: "code", href: href("explore", { lang: "promql", q: labelsText(e.series) }) }, labelsText(e.series)), ` ${e.value}`))]];
 }
 
 async function load(id, at, signal) {
@@ -81,7 +92,7 @@ export function show(root, params, signal) {
     const main = tree.roots.reduce((a, b) => (b.end - b.start > a.end - a.start ? b : a));
     const path = criticalPath(main);
     const slowest = [...path].map(([s, parts]) => [s, parts.reduce((n, [f, t]) => n + t - f, 0)]).sort((a, b) => b[1] - a[1]);
-    const side = el("div", { class: "side" }), logsBox = el("div", null, empty("Looking for its log lines…"));
+    const side = el("div", { class: "side" }), rest = el("div", null, empty("Looking for its log lines…"));
     let logs = [];
     const select = (s) => { fill(side, spanDetails(tree, s, logs)); change({ span: s.id }, { replace: true, quiet: true }); };
     const errors = tree.spans.filter((s) => s.isError).length;
@@ -93,16 +104,17 @@ export function show(root, params, signal) {
       el("p", { class: "row" }, servicesOf(tree.spans).slice(0, 12).map((v) => el("span", { class: "chip" }, el("span", { class: "dot", style: { background: colorOf(v.service) } }), `${v.service} ${showDuration(v.own)}`))),
       slowest.length > 0 && el("p", null, "Most of the time went to ", button(`${slowest[0][0].service}: ${slowest[0][0].name}`, () => drawn.select(slowest[0][0]), { class: "quiet" }), ` (${showDuration(slowest[0][1])} of ${showDuration(main.end - main.start)})`),
       el("div", { class: "split" }, chart, side),
-      el("section", null, el("h2", null, "Log lines"), logsBox));
+      el("section", null, rest));
     drawn = waterfall(chart, { tree, rows: rowsOf, path, onSelect: select });
     drawn.select(tree.spans.find((s) => s.id === params.get("span")) ?? slowest[0]?.[0] ?? main);
     try {
-      logs = await logsOf(id, tree, signal);
-      fill(logsBox, logs.length ? logList(logs, {}) : empty("No line carries this trace's id (as structured metadata trace_id)."));
+      const found = await around(id, tree, signal);
+      logs = found.lines;
+      fill(rest, aroundBox(found));
       const now = drawn.selected();
       if (now) select(now);
     } catch (e) {
-      if (!isAborted(e)) fill(logsBox, trouble(e));
+      if (!isAborted(e)) fill(rest, trouble(e));
     }
     return box;
   })().catch((e) => { if (!isAborted(e)) fill(box, trouble(e)); }).finally(() => box.removeAttribute("aria-busy"));
