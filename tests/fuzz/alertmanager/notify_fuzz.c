@@ -24,9 +24,9 @@ static const char *const receivers[] = {
     "'}, text: '" SHOWN "', html: '<p " SHOWN "=" SHOWN ">" SHOWN "'}]",
     "pushover_configs: [{user_key: u, token: t, html: true, title: '" SHOWN "', message: '" SHOWN
     "'}]",
-    "sns_configs: [{phone_number: '" SHOWN "', message: '" SHOWN
-    "', sigv4: {region: r, access_key: a, secret_key: "
-    "b}}]",
+    ("sns_configs: [{phone_number: '" SHOWN "', message: '" SHOWN
+     "', sigv4: {region: r, access_key: a, secret_key: "
+     "b}}]"),
     "wechat_configs: [{corp_id: c, api_secret: s, message: '" SHOWN "'}]",
     "jira_configs: [{api_url: 'http://h', project: '" SHOWN "', issue_type: b, labels: ['" SHOWN
     "'], resolve_transition: x, reopen_transition: y}]",
