@@ -54,7 +54,9 @@ struct amroute {
     size_t ordinal;       /* place in the tree, depth first */
 };
 
+/* A rule with several sources is that many of these, one behind the other. */
 struct amconf_inhibit {
+    bool is_also; /* mutes only together with the one before */
     struct ammatch_list source, target;
     struct slice *equal;
     size_t n_equal;
