@@ -211,6 +211,42 @@ static struct err *read_inhibit(struct amconf_reader *r, const struct yaml_node 
     return e;
 }
 
+static bool is_word_of(struct slice key, const char *words)
+{
+    struct slice rest = slice_cstr(words), word;
+
+    while (rest.len && slice_split(&rest, ' ', &word))
+        if (slice_eq(key, word))
+            return true;
+    return false;
+}
+
+/* What would have this process read its host for a tenant. Under some keys the names are the tenant's own. */
+static struct err *check_host(const struct amconf_reader *r, const struct yaml_node *n)
+{
+    struct err *e = NULL;
+
+    for (size_t i = 0; n && n->kind != YAML_KIND_SCALAR && i < n->n && !e; i++) {
+        struct slice key = n->kind == YAML_KIND_MAP ? n->keys[i].text : SLICE_EMPTY;
+        const struct yaml_node *v = n->items[i];
+
+        if (is_word_of(key, "details headers fields custom_fields attributes metadata payload "
+                            "labels"))
+            continue;
+        if ((slice_has_suffix(key, SLICE("_file")) ||
+             is_word_of(key, "files proxy_url proxy_from_environment")) &&
+            !yaml_is_null(v) && (v->kind != YAML_KIND_SCALAR || v->text.len))
+            return err_new(ERR_INVALID, "%s:%u: %.*s is not for tenants", r->name, n->keys[i].line,
+                           SLICE_ARG(key));
+        if (slice_eq_cstr(key, "http_headers"))
+            for (size_t k = 0; v->kind == YAML_KIND_MAP && k < v->n && !e; k++)
+                e = check_host(r, v->items[k]);
+        else
+            e = check_host(r, v);
+    }
+    return e;
+}
+
 /* A receiver has its name as a label, whatever else it has. */
 static void read_receiver_labels(struct amconf_reader *r, const struct yaml_node *n,
                                  struct amconf_receiver *rec)
@@ -242,6 +278,10 @@ static struct err *read_doc(struct amconf_reader *r, const struct yaml_node *doc
     struct err *e;
 
     if ((e = amconf_schema_check(r->name, doc, "config")))
+        return e;
+    r->conf->is_of_tenant = flags & AMCONF_OF_TENANT;
+    if (r->conf->is_of_tenant && ((e = check_host(r, yaml_get(doc, "global"))) ||
+                                  (e = check_host(r, yaml_get(doc, "receivers")))))
         return e;
     r->global = r->conf->global = yaml_get(doc, "global");
     r->conf->template_patterns = amconf_strings(r, doc, "templates", &r->conf->n_template_patterns);

@@ -70,6 +70,7 @@ struct amconf {
     struct slice original;
     struct slice shown; /* the same as JSON (which is YAML), secrets and their addresses hidden */
     int64_t resolve_timeout_ms;
+    bool is_of_tenant;               /* AMCONF_OF_TENANT */
     const struct yaml_node *global;  /* NULL if absent */
     struct template_set *templates;  /* the defaults, and what amconf_load_templates() added */
     struct slice *template_patterns; /* of files */
@@ -85,7 +86,12 @@ struct amconf {
     size_t n_intervals;
 };
 
-enum amconf_flag { AMCONF_NO_ROUTE = 1 /* a route is not required: for tests of parts */ };
+enum amconf_flag {
+    AMCONF_NO_ROUTE = 1, /* a route is not required: for tests of parts */
+    /* A tenant's: it may not have this process read files (…_file, http_headers.files) or its
+     * environment (proxy_from_environment, AWS keys), or go through proxies. */
+    AMCONF_OF_TENANT = 2,
+};
 
 /* name is the file's, for messages. */
 ORR_CHECKED struct err *amconf_parse(const char *name, struct slice text, unsigned flags,

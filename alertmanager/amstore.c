@@ -7,7 +7,6 @@
 #include "common/base/yaml.h"
 #include "common/model/tenant.h"
 
-#define ARENA_BYTES (256u << 20)
 #define NAME "alertmanager_config" /* in messages */
 
 /* ---- the object ---- */
@@ -197,58 +196,6 @@ void amstore_yaml(struct buf *out, const struct amstore_config *c)
 
 /* ---- what holds ---- */
 
-static bool is_one_of(struct slice s, const char *const *list, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (slice_eq_cstr(s, list[i]))
-            return true;
-    return false;
-}
-
-/* Below these, keys are people's own. */
-static bool is_free(struct slice key)
-{
-    static const char *const keys[] = {
-        "match",           "match_re",      "source_match", "source_match_re", "target_match",
-        "target_match_re", "labels",        "details",      "headers",         "http_headers",
-        "fields",          "custom_fields", "attributes"};
-
-    return is_one_of(key, keys, ORR_COUNT(keys));
-}
-
-static struct err *check_tree(const struct yaml_node *n)
-{
-    static const char *const refused[] = {"proxy_url", "proxy_from_environment"};
-    struct err *e = NULL;
-
-    for (size_t i = 0; !e && n->kind != YAML_KIND_SCALAR && i < n->n; i++) {
-        struct slice key = n->kind == YAML_KIND_MAP ? n->keys[i].text : SLICE_EMPTY;
-
-        if (is_free(key))
-            continue;
-        if ((slice_has_suffix(key, SLICE("_file")) ||
-             is_one_of(key, refused, ORR_COUNT(refused))) &&
-            !yaml_is_null(n->items[i]))
-            return err_new(ERR_INVALID, NAME ":%u: %.*s is not for tenants", n->keys[i].line,
-                           SLICE_ARG(key));
-        e = check_tree(n->items[i]);
-    }
-    return e;
-}
-
-/* What would name files of this machine. */
-static struct err *check_tenants(struct slice config)
-{
-    struct arena *a = arena_new(ARENA_BYTES);
-    struct yaml_node *doc;
-    struct err *e = yaml_load(NAME, config, a, &doc);
-
-    if (!e && doc)
-        e = check_tree(doc);
-    arena_free(a);
-    return e;
-}
-
 static bool is_used(const struct amconf *conf, const char *name)
 {
     for (size_t i = 0; i < conf->n_template_patterns; i++) {
@@ -285,7 +232,7 @@ struct err *amstore_compile(const struct amstore_config *c, struct amconf **ret)
     struct amconf *conf = NULL;
     struct err *e;
 
-    if ((e = check_tenants(c->config)) || (e = amconf_parse(NAME, c->config, 0, &conf)) ||
+    if ((e = amconf_parse(NAME, c->config, AMCONF_OF_TENANT, &conf)) ||
         (e = add_templates(conf, c))) {
         amconf_unref(conf);
         return e;

@@ -96,11 +96,17 @@ static void add_target(struct notify_render *r, struct buf *b, const struct targ
     }
 }
 
-static struct slice key_of(const struct yaml_node *sigv4, const char *key, const char *variable)
+/* Of this process; not for tenants. */
+static struct slice environment(const struct notify_render *r, const char *name)
 {
-    struct slice s = notify_raw(sigv4, key, NULL);
+    return slice_cstr(r->conf->is_of_tenant ? NULL : getenv(name));
+}
 
-    return s.len ? s : slice_cstr(getenv(variable));
+static struct slice key_of(const struct notify_render *r, const char *key, const char *variable)
+{
+    struct slice s = notify_raw(yaml_get(r->settings, "sigv4"), key, NULL);
+
+    return s.len ? s : environment(r, variable);
 }
 
 static void sign(struct notify_render *r, const struct target *t)
@@ -109,8 +115,8 @@ static void sign(struct notify_render *r, const struct target *t)
     struct slice rest = r->request.url, host, token = SLICE_EMPTY;
     ptrdiff_t scheme = slice_find(rest, SLICE("://"), 0), slash;
     char hash[SIGV4_HEX_BYTES], date[SIGV4_DATE_BYTES];
-    struct sigv4_key key = {key_of(sigv4, "access_key", "AWS_ACCESS_KEY_ID"),
-                            key_of(sigv4, "secret_key", "AWS_SECRET_ACCESS_KEY"), t->region,
+    struct sigv4_key key = {key_of(r, "access_key", "AWS_ACCESS_KEY_ID"),
+                            key_of(r, "secret_key", "AWS_SECRET_ACCESS_KEY"), t->region,
                             SLICE("sns")};
     struct sigv4_signed signature;
     struct buf path = {0}, authorization = {0};
@@ -120,7 +126,7 @@ static void sign(struct notify_render *r, const struct target *t)
         return;
     }
     if (!notify_raw(sigv4, "access_key", NULL).len)
-        token = slice_cstr(getenv("AWS_SESSION_TOKEN"));
+        token = environment(r, "AWS_SESSION_TOKEN");
     rest = slice_from(rest, scheme < 0 ? 0 : (size_t)scheme + 3);
     slash = slice_find_byte(rest, '/', 0);
     host = slash < 0 ? rest : slice_sub(rest, 0, (size_t)slash);

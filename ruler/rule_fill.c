@@ -51,13 +51,13 @@ static void seek_hole(struct rule_group_run *g, const struct rule_group_settings
     int64_t interval_ms = g->catchup.interval_ms, last_ms;
     struct err *e = find_last(g, set, ops, &last_ms);
 
-    if (e) { /* asked again after the next evaluation */
+    g->seeks_hole = rule_eval_is_passing(e); /* then it is asked again after the next evaluation */
+    if (e) {
         LOG_WARN(ruler, "cannot find out which evaluations were missed",
                  KV_SLICE("group", g->group->name), KV_ERR(e));
         err_free(e);
         return;
     }
-    g->seeks_hole = false;
     if (last_ms != RULE_NEVER) {
         uint64_t n = rule_schedule_missed(last_ms - 1, g->first_ms, interval_ms);
 

@@ -151,11 +151,9 @@ static void work_change(void *arg)
     c->error = ruler_change_make(c->ruler, rpc_call_tenant(c->call), &c->change, c->set);
 }
 
-/* Behind all that is known: a ruler whose clock is late must not tell what nobody takes for news. The clock is for those that
- * know nothing yet, as after a restart of all. */
 static void tell_others(struct ruler *r)
 {
-    r->news_version = ORR_MAX(r->news_version + 1, (uint64_t)clock_wall_ms(&clock_system));
+    r->news_version = ruler_next_news(r->news_version, clock_wall_ms(&clock_system));
     membership_kv_post(process_membership(r->process), SLICE(RULER_NEWS_PREFIX "changed"),
                        r->news_version, slice_cstr(process_instance(r->process)));
 }

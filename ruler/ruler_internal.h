@@ -82,6 +82,13 @@ struct ruler {
     struct ruler_metrics m;
 };
 
+/* The version of news, behind all that is known: a ruler whose clock is late must not tell what nobody takes for news. The clock is for
+ * those that know nothing yet, as after a restart of all. */
+static inline uint64_t ruler_next_news(uint64_t known, int64_t wall_ms)
+{
+    return ORR_MAX(known + 1, (uint64_t)wall_ms);
+}
+
 /* ruler_load.c: reads files and bucket, each on a worker, and puts what they say into force. On loop 0. */
 void ruler_load_open(struct ruler *r); /* before anything else */
 void ruler_load_files(struct ruler *r);

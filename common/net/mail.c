@@ -4,6 +4,7 @@
 #include "common/net/http_client_internal.h"
 
 #define ANSWER_MAX_BYTES 65536
+#define CONNECT_MS 20000 /* to libcurl this goes on until we are known */
 
 static size_t on_read(char *p, size_t one, size_t n, void *arg)
 {
@@ -71,7 +72,7 @@ struct err *mail_send(struct http_client *c, const struct mail_req *req, http_cl
     call->is_mail = true;
     hello = curl_easy_escape(call->easy, req->hello, 0);
     url = mem_printf("%s/%s", shown, hello ? hello : "");
-    http_client_set_common(call, "smtp,smtps", req->timeout_ms, 0);
+    http_client_set_common(call, "smtp,smtps", req->timeout_ms, CONNECT_MS);
     (void)curl_easy_setopt(call->easy, CURLOPT_URL, url);
     (void)curl_easy_setopt(call->easy, CURLOPT_USE_SSL,
                            (long)(req->requires_tls ? CURLUSESSL_ALL : CURLUSESSL_NONE));

@@ -11,6 +11,7 @@
 #include "common/objstore/s3conf.h"
 #include "common/process/process_conf.h"
 #include "common/process/process_storage.h"
+#include "deploy/orreryctl/ctl_http.h"
 #include "deploy/orreryctl/ctl_ruleapi.h"
 
 struct command {
@@ -105,6 +106,18 @@ static const struct command ctl_commands[] = {
      "Deletes a group."},
     {"rules", "delete-namespace", "NAMESPACE", 1, 1, CTL_RULEAPI_OPTIONS, CTL_REMOTE,
      ctl_rules_delete_namespace, "Deletes all groups of a namespace."},
+    {"query", NULL, "QUERY [--language=L] [--since=1h] [--step=30s] [--json]", 1, 1,
+     CTL_HTTP_OPTIONS | CTL_BIT(CTL_LANGUAGE) | CTL_BIT(CTL_SINCE) | CTL_BIT(CTL_FROM) |
+         CTL_BIT(CTL_TO) | CTL_BIT(CTL_STEP) | CTL_BIT(CTL_LIMIT) | CTL_BIT(CTL_JSON),
+     CTL_REMOTE, ctl_query,
+     "Asks a running Orrery: --language=promql (default), logql or traceql. PromQL is asked as of "
+     "now, or with --since, --from or --step over time, and shown with a plot of each series; "
+     "LogQL "
+     "shows lines, the newest last; TraceQL shows traces."},
+    {"tail", NULL, "QUERY [--for=TIME]", 1, 1, CTL_HTTP_OPTIONS | CTL_BIT(CTL_FOR), CTL_REMOTE,
+     ctl_tail, "Log lines as they come, from a minute ago on."},
+    {"trace", "show", "ID", 1, 1, CTL_HTTP_OPTIONS | CTL_BIT(CTL_JSON), CTL_REMOTE, ctl_trace_show,
+     "A trace as a tree, with the time of each span."},
     {"demo", NULL,
      "[--address=URL] [--rate=N] [--backfill=30m] [--cycle=10m] [--lock-in=1m] [--for=TIME]", 0, 0,
      CTL_BIT(CTL_ADDRESS) | CTL_BIT(CTL_TENANT) | CTL_BIT(CTL_TOKEN) | CTL_BIT(CTL_RATE) |

@@ -39,7 +39,8 @@ enum ctl_status { CTL_OK, CTL_WRONG, CTL_USAGE };
     X(CTL_FORMAT, format, text, "format", "openmetrics (default), lines or json")                  \
     X(CTL_ADDRESS, address, text, "address",                                                       \
       "a querier or ruler: URL or host:port; default: http://127.0.0.1:9009")                      \
-    X(CTL_LANGUAGE, language, text, "language", "promql (default) or logql: of which rules")       \
+    X(CTL_LANGUAGE, language, text, "language",                                                    \
+      "promql (default) or logql; of queries traceql, too")                                        \
     X(CTL_TOKEN, token, text, "token", "sent as bearer token")                                     \
     X(CTL_NAMESPACES, namespaces, text, "namespaces", "a,b: only these")                           \
     X(CTL_IGNORED, ignored_namespaces, text, "ignored-namespaces", "a,b: all but these")           \
@@ -52,6 +53,8 @@ enum ctl_status { CTL_OK, CTL_WRONG, CTL_USAGE };
     X(CTL_EXPIRED, is_expired, truth, "expired", "also what is over")                              \
     X(CTL_OUTPUT, output, text, "output", "directory for the files that are made")                 \
     X(CTL_OF_SIGNAL, signal, text, "signal", "metrics (default), logs or traces")                  \
+    X(CTL_SINCE, since, text, "since", "how far back, as 1h")                                      \
+    X(CTL_STEP, step, text, "step", "distance of points, as 30s; default: 120 points")             \
     X(CTL_RATE, rate, text, "rate", "requests a second; default 4")                                \
     X(CTL_BACKFILL, backfill, text, "backfill", "how much of the past is sent first; default 30m") \
     X(CTL_CYCLE, cycle, text, "cycle", "how long until all incidents come again; default 10m")     \
@@ -113,6 +116,9 @@ ORR_CHECKED struct err *ctl_tsdb_analyze(struct ctl *c);
 ORR_CHECKED struct err *ctl_tenant_copy(struct ctl *c);
 ORR_CHECKED struct err *ctl_tenant_delete(struct ctl *c);
 ORR_CHECKED struct err *ctl_export(struct ctl *c);
+ORR_CHECKED struct err *ctl_query(struct ctl *c);
+ORR_CHECKED struct err *ctl_tail(struct ctl *c); /* ctl_logline.c */
+ORR_CHECKED struct err *ctl_trace_show(struct ctl *c);
 ORR_CHECKED struct err *ctl_demo(struct ctl *c);
 /* ctl_rules.c, ctl_rulelint.c, ctl_rulesync.c, ctl_ruletest.c */
 ORR_CHECKED struct err *ctl_rules_check(struct ctl *c);

@@ -23,7 +23,7 @@
 struct demo {
     struct ctl *ctl;
     struct demo_shop *shop;
-    bool has_no_traces;
+    bool has_no_traces, has_past;
     uint64_t sent_bytes, posts;
 };
 
@@ -81,7 +81,22 @@ static struct err *post_traces(struct demo *d, struct buf *body)
     return NULL;
 }
 
-static struct err *send_all(struct demo *d)
+/* Where the shop was before, its past is there, and newer samples. */
+static struct err *post_metrics(struct demo *d, struct buf *body, bool is_past)
+{
+    struct err *e = post(d, "/otlp/v1/metrics", body);
+
+    if (!is_past || !err_is(e, ERR_INVALID))
+        return e;
+    if (!d->has_past)
+        fprintf(stderr, "orreryctl: samples of the past are left out, newer ones are there: %s\n",
+                err_msg(e));
+    d->has_past = true;
+    err_free(e);
+    return NULL;
+}
+
+static struct err *send_all(struct demo *d, bool is_past)
 {
     struct buf body = {0};
     struct err *e = NULL;
@@ -97,7 +112,7 @@ static struct err *send_all(struct demo *d)
     buf_reset(&body);
     demo_shop_metrics(d->shop, &body);
     if (!e)
-        e = post(d, "/otlp/v1/metrics", &body);
+        e = post_metrics(d, &body, is_past);
     buf_done(&body);
     return e;
 }
@@ -113,7 +128,7 @@ static struct err *send_past(struct demo *d, int64_t from_s, int64_t to_s)
     for (int64_t t = from_s; !e && t < to_s && !must_end; t++) {
         demo_shop_tick(d->shop, t);
         if ((t + 1) % BACK_STEP_S == 0 || t + 1 == to_s)
-            e = send_all(d);
+            e = send_all(d, true);
         ctl_progress_add(&p, 1);
     }
     ctl_progress_end(&p);
@@ -131,7 +146,7 @@ static struct err *send_present(struct demo *d, int64_t from_s, int64_t until_s)
             sleep_ms(wait_ms);
         demo_shop_tick(d->shop, t);
         if ((t + 1) % STEP_S == 0)
-            e = send_all(d);
+            e = send_all(d, false);
     }
     return e;
 }

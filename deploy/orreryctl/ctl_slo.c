@@ -22,6 +22,15 @@ static double number_of(struct ctl_yaml *w, const struct yaml_node *n, const cha
     return v;
 }
 
+/* Prometheus would expand it, and the tests could not foresee to what. */
+static void check_text(struct ctl_yaml *w, const struct yaml_node *n, struct slice text)
+{
+    if (slice_find(text, SLICE("{{"), 0) >= 0)
+        ctl_yaml_fail(w, n,
+                      err_new(ERR_INVALID, "texts with {{ in them are templates, which are not "
+                                           "taken here"));
+}
+
 static struct slice required(struct ctl_yaml *w, const struct yaml_node *n, const char *key)
 {
     const struct yaml_node *v = yaml_get(n, key);
@@ -29,6 +38,7 @@ static struct slice required(struct ctl_yaml *w, const struct yaml_node *n, cons
 
     if (!text.len)
         ctl_yaml_fail(w, v ? v : n, err_new(ERR_INVALID, "%s is missing", key));
+    check_text(w, v ? v : n, text);
     return text;
 }
 
@@ -209,6 +219,7 @@ static void parse_slo(struct ctl_yaml *w, const struct yaml_node *n, const struc
         return;
     s->name = required(w, n, "name");
     s->description = slice_trim(ctl_yaml_text(w, yaml_get(n, "description")));
+    check_text(w, n, s->description);
     s->window_ms = ctl_yaml_duration(w, yaml_get(n, "window"), WINDOW_MS);
     s->alert = ctl_yaml_text(w, yaml_get(n, "alert"));
     if (!s->alert.len)
@@ -242,6 +253,8 @@ static void parse_root(struct ctl_yaml *w, const struct yaml_node *n, struct ctl
     f->owner = required(w, n, "owner");
     runbook = required(w, n, "runbook_url");
     f->labels = ctl_yaml_labels(w, yaml_get(n, "labels"));
+    for (size_t i = 0; i < f->labels.n; i++)
+        check_text(w, n, f->labels.ptr[i].value);
     items = ctl_yaml_list(w, yaml_get(n, "slos"), &f->n);
     f->slos = arena_array(w->a, struct ctl_slo, f->n + 1);
     for (size_t i = 0; i < f->n && !w->error; i++) {

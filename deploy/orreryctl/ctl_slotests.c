@@ -3,6 +3,7 @@
 #include "common/base/promdur.h"
 #include "common/lang/promql.h"
 #include "deploy/orreryctl/ctl_slo.h"
+#include "ruler/rule_yaml.h"
 
 #define INTERVAL_MS (60 * MS_PER_S)       /* of samples */
 #define EVALUATION_MS (5 * 60 * MS_PER_S) /* in which they are evaluated: days would take long */
@@ -192,24 +193,13 @@ struct writer {
     struct buf *out;
 };
 
-static void put_quoted(struct buf *out, struct slice text)
-{
-    buf_byte(out, '\'');
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] == '\'')
-            buf_byte(out, '\'');
-        buf_byte(out, text.ptr[i]);
-    }
-    buf_byte(out, '\'');
-}
-
 static void put_series(struct writer *w, struct labels ls, const char *values)
 {
     struct buf text = {0};
 
     labels_text(&text, ls);
     buf_str(w->out, "      - series: ");
-    put_quoted(w->out, buf_slice(&text));
+    rule_yaml_text(w->out, buf_slice(&text));
     buf_printf(w->out, "\n        values: %s\n", values);
     buf_done(&text);
 }
@@ -258,9 +248,9 @@ static void put_map(struct buf *out, const char *key, struct labels ls)
     buf_printf(out, "%s:\n", key);
     for (size_t i = 0; i < ls.n; i++) {
         buf_str(out, "              ");
-        put_quoted(out, ls.ptr[i].name);
+        rule_yaml_text(out, ls.ptr[i].name);
         buf_str(out, ": ");
-        put_quoted(out, ls.ptr[i].value);
+        rule_yaml_text(out, ls.ptr[i].value);
         buf_byte(out, '\n');
     }
 }
@@ -287,7 +277,7 @@ static void put_test(struct writer *w, const char *what, double share, bool fire
 
     promdur_print(&end, w->end_ms * NS_PER_MS);
     buf_str(w->out, "  - name: ");
-    put_quoted(w->out, slice_cstr(name));
+    rule_yaml_text(w->out, slice_cstr(name));
     buf_str(w->out, "\n    interval: 1m\n    input_series:\n");
     if (w->x.is_known)
         put_counters(w, share);
@@ -295,7 +285,7 @@ static void put_test(struct writer *w, const char *what, double share, bool fire
         put_recorded(w, share);
     buf_printf(w->out,
                "    alert_rule_test:\n      - eval_time: %s\n        alertname: ", buf_cstr(&end));
-    put_quoted(w->out, w->s->alert);
+    rule_yaml_text(w->out, w->s->alert);
     buf_str(w->out, fires ? "\n        exp_alerts:\n" : "\n");
     for (size_t i = 0; fires && i < w->s->n_burns; i++) {
         const struct ctl_slo_burn *b = &w->s->burns[i];
@@ -333,7 +323,7 @@ void ctl_slo_tests(struct arena *a, const struct ctl_slo_file *f, const char *ru
 {
     buf_printf(out, "# Made by orreryctl slo generate of %s: change that.\nrule_files:\n  - ",
                f->path);
-    put_quoted(out, slice_cstr(rules_name));
+    rule_yaml_text(out, slice_cstr(rules_name));
     buf_str(out, "\nevaluation_interval: 5m\ntests:\n");
     for (size_t i = 0; i < f->n; i++) {
         const struct ctl_slo *s = &f->slos[i];

@@ -161,8 +161,8 @@ static struct err *scan(struct prom_task *t, const struct traceql *query, struct
     struct tracesource source;
     struct tracescan_opts opts;
     /* spans that start at the end count, and the end of what is asked for is exclusive */
-    struct err *e = tempo_api_scan(
-        p->api, t, (struct tempo_range){p->range.start_ns, p->range.end_ns + 1}, &source, &opts);
+    struct tempo_range range = {p->range.start_ns, ORR_MIN(p->range.end_ns, INT64_MAX - 1) + 1};
+    struct err *e = tempo_api_scan(p->api, t, range, &source, &opts);
 
     if (e)
         return e;
@@ -175,13 +175,28 @@ static struct err *scan(struct prom_task *t, const struct traceql *query, struct
     return tracescan(&opts, look, m, stats);
 }
 
+static struct err *put_answer(struct prom_task *t, struct tracemetric *m,
+                              const struct tracescan_stats *stats)
+{
+    struct tracemetric_set set = tracemetric_end(m, t->arena);
+
+    if (arena_over(t->arena))
+        return err_new(ERR_LIMIT,
+                       "the answer takes more than max-query-memory (%zu bytes): ask for a larger "
+                       "step, or for fewer series",
+                       arena_limit(t->arena));
+    put_set(t, &set);
+    buf_printf(&t->out, "],\"metrics\":{\"inspectedTraces\":%llu,\"inspectedSpans\":\"%llu\"}}",
+               (unsigned long long)stats->traces, (unsigned long long)stats->spans);
+    return NULL;
+}
+
 static struct err *run(struct prom_task *t)
 {
     const struct metrics_params *p = t->params;
     struct tracemetric_range range = p->range;
     struct tracescan_stats stats = {0};
     struct tracemetric *m = NULL;
-    struct tracemetric_set set;
     struct tracehints hints;
     struct traceql query;
     struct err *e;
@@ -200,12 +215,8 @@ static struct err *run(struct prom_task *t)
                        "not a metrics query: it ends in no rate(), count_over_time() …; "
                        "ask /api/search");
     if (!(e = tracemetric_new(&query, &range, &m)) &&
-        !(e = scan(t, &query, m, range.max_exemplars > 0, &stats))) {
-        set = tracemetric_end(m, t->arena);
-        put_set(t, &set);
-        buf_printf(&t->out, "],\"metrics\":{\"inspectedTraces\":%llu,\"inspectedSpans\":\"%llu\"}}",
-                   (unsigned long long)stats.traces, (unsigned long long)stats.spans);
-    }
+        !(e = scan(t, &query, m, range.max_exemplars > 0, &stats)))
+        e = put_answer(t, m, &stats);
     tracemetric_free(m);
     return e;
 }

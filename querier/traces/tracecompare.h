@@ -13,7 +13,8 @@
  * Durations and ids are as many as spans, and are left out.
  *
  * Bounds: TRACECOMPARE_MAX_VALUES values of an attribute and side are told apart. Those that come after them are in the
- * totals alone, and the attribute is said to have too many. Beyond TRACECOMPARE_MAX_BYTES for counts, ERR_LIMIT.
+ * totals alone, and the attribute is said to have too many. Beyond TRACECOMPARE_MAX_BYTES for counts, ERR_LIMIT. A query has one compare():
+ * the parser knows no arithmetic with it.
  *
  * Owner: one thread.
  */

@@ -68,16 +68,11 @@ struct err *tracemetric_new(const struct traceql *q, const struct tracemetric_ra
     return NULL;
 }
 
-static bool has_compare(const struct traceql_math *m)
-{
-    if (m->kind == TRACEQL_MATH)
-        return has_compare(m->lhs) || has_compare(m->rhs);
-    return m->kind == TRACEQL_LEAF && m->leaf.aggregation.op == TRACEQL_COMPARE;
-}
-
 bool tracemetric_asks_all(const struct traceql *q)
 {
-    return q->metrics && has_compare(q->metrics);
+    const struct traceql_math *m = q->metrics; /* it stands alone */
+
+    return m && m->kind == TRACEQL_LEAF && m->leaf.aggregation.op == TRACEQL_COMPARE;
 }
 
 void tracemetric_free(struct tracemetric *m)

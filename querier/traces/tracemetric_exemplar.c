@@ -111,7 +111,9 @@ void tracemetric_exemplar_give(const struct tracemetric_leaf *leaf, struct arena
         s = &out[series_for(&k->exemplar, out, n_out)];
         list =
             arena_more(a, (struct tracemetric_exemplar *)(uintptr_t)s->exemplars, s->n_exemplars);
-        list[s->n_exemplars++] = k->exemplar;
+        list[s->n_exemplars] = k->exemplar;
+        list[s->n_exemplars].service = arena_dup(a, k->exemplar.service);
+        list[s->n_exemplars++].name = arena_dup(a, k->exemplar.name);
         s->exemplars = list;
     }
     for (size_t i = 0; i < n_out; i++)

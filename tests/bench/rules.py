@@ -107,3 +107,4 @@ def run(t, bench, row):
     row("rules: cores at work in all", f"{busy[0]:.2f}", f"{busy[1]:.2f}", f"{busy[0] / busy[1]:.3f}", "")
     row("rules: iterations missed", f"{missed[0]:.0f}", f"{missed[1]:.0f}", "-", "<= 0 iterations")
     feed.over.set()
+    feed.join(60)

@@ -73,7 +73,15 @@ def check_search(o, seed, traces, text, run, base_s):
         got = found(got)
         wrong = [t for t in got | want if not same_sets(got.get(t, []), want.get(t, []))]
         check(not wrong, f"SEED={seed} {tenant} {text}: {[(t, got.get(t), 'not', want.get(t)) for t in wrong[:2]]}")
+        check_newest(f"SEED={seed} {tenant} {text}", ask(o, tenant, "search", q=text, limit=3, start=base_s - 60, end=base_s + 1000),
+                     sorted((t for t in traces if t.id in want), key=lambda t: (-t.start, t.id))[:3])
     return bool(want)
+
+
+def check_newest(where, answer, want):
+    check(isinstance(answer, dict), f"{where}: {answer}")
+    got = [t["traceID"] for t in answer["traces"]]
+    check(got == [t.id for t in want], f"{where}: the newest are {got} not {[t.id for t in want]}")
 
 
 def check_select(o, seed, traces, r, base_s):

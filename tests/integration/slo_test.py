@@ -84,6 +84,30 @@ def test_generated_rules_are_good_and_their_tests_hold(t):
     ctl("rules", "test", tests)
 
 
+ODD = r"""
+service: "it's \"x\" \\d ü"
+owner: o
+runbook_url: "https://x/'{slo}'"
+labels: {a: "b'c"}
+slos:
+  - name: "p99: 'y'"
+    description: "a: 'b'\nc"
+    objective: 99.95
+    by: [job, http_route]
+    ratio: {errors: 'e_total{p=~".+",q=~"[^a]b?",r!="",s!~"x|y",t=~"a|b|c",u=""}', total: '{__name__="all_total",p=~"^/api/v\\d+$"}'}
+"""
+
+
+def test_odd_texts_stay_what_they_are(t):
+    rules, tests, said = generate(t, ODD, "odd")
+    check("begin with the recorded shares" not in said, said)
+    ok, said = promtool("check", "rules", rules)
+    check(ok and "14 rules found" in said, said)
+    ok, said = promtool("test", "rules", tests)
+    check(ok, said)
+    ctl("rules", "test", tests)
+
+
 # what is changed in the rules that were made: their tests must notice, here and there
 MUTANTS = (("> (0.5 * 0.001)", "> (0.5 * 2.001)"), ("> (6 * 0.001)", "> (0 * 0.001)"), ("for: 15m", "for: 15d"),
            ("[1h])) or 0 *", "[1h])) or 1 *"), ('code=~\\"5..\\"', 'code=~\\"4..\\"'), ('le=\\"0.3\\"', 'le=\\"0.4\\"'))
@@ -112,7 +136,8 @@ def test_wrong_slo_files_are_refused(t):
                           ('total: http_requests_total{job="checkout"}', "total: '{'", "13: total: "),
                           ("name: latency", "name: availability", "twice"), ("threshold: 0.3", "threshold: 0", "above 0"),
                           ("by: [cluster]", "by: ['a b']", "names of labels"), ("short: 10m", "short: 2h", "longer than the short one"),
-                          ("factor: 10", "factor: -1", "a factor above 0"), ("window: 7d", "window: 7 days", "not a valid duration")):
+                          ("factor: 10", "factor: -1", "a factor above 0"), ("window: 7d", "window: 7 days", "not a valid duration"), ("owner: shop", "owner: '{{ $labels.x }}'", "templates"),
+                          ("Orders are taken.", "'{{ $value }}'", "templates"), ("env: prod", "env: '{{ x }}'", "templates")):
         check(old in SLOS, f"nothing to change: {old}")
         said = ctl("slo", "generate", write(f"{t.dir}/bad.yml", SLOS.replace(old, new, 1)), status=1)
         check(f"{t.dir}/bad.yml" in said and why in said, f"{old} -> {new}: {said}")

@@ -63,6 +63,34 @@ TEST(amconf_names_what_cannot_send_and_hides_secrets)
     amconf_unref(c);
 }
 
+TEST(amconf_of_tenants_reads_nothing_of_the_host)
+{
+    static const char *const parts[] = {
+        "slack_configs: [{api_url_file: /etc/passwd}]",
+        "webhook_configs: [{url: 'http://h', http_config: {tls_config: {ca_file: /x}}}]",
+        "webhook_configs: [{url: 'http://h', http_config: {http_headers: {A: {files: [/x]}}}}]",
+        "webhook_configs: [{url: 'http://h', http_config: {proxy_from_environment: true}}]",
+    };
+
+    struct amconf *c;
+
+    for (size_t i = 0; i < ORR_COUNT(parts); i++) {
+        char text[300];
+
+        snprintf(text, sizeof(text), "receivers:\n- name: a\n  %s\n", parts[i]);
+        CHECK_ERR(amconf_parse("t.yml", slice_cstr(text), AMCONF_NO_ROUTE | AMCONF_OF_TENANT, &c),
+                  ERR_INVALID, "t.yml:3: ");
+        CHECK_OK(amconf_parse("t.yml", slice_cstr(text), AMCONF_NO_ROUTE, &c));
+        amconf_unref(c);
+    }
+    CHECK_OK(amconf_parse(
+        "t.yml",
+        SLICE("receivers:\n- name: a\n  pagerduty_configs: [{routing_key: k, details: "
+              "{log_file: /x}, http_config: {http_headers: {a_file: {values: [b]}}}}]\n"),
+        AMCONF_NO_ROUTE | AMCONF_OF_TENANT, &c));
+    amconf_unref(c);
+}
+
 static void take(void *arg, const struct amroute *r)
 {
     buf_printf(arg, "%.*s %.*s\n", SLICE_ARG(r->receiver->name), SLICE_ARG(r->id));

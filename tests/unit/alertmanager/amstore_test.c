@@ -115,6 +115,8 @@ TEST(amstore_lets_no_tenant_read_the_machine)
               "ca_file is not for tenants");
     CHECK_ERR(compile("global: {http_config: {proxy_url: 'http://p'}}\n" CONFIG), ERR_INVALID,
               "proxy_url is not for tenants");
+    CHECK_ERR(compile("global: {http_config: {http_headers: {A: {files: [/x]}}}}\n" CONFIG),
+              ERR_INVALID, "files is not for tenants");
     CHECK_ERR(compile("templates: [/etc/*]\n" CONFIG), ERR_INVALID, "no name of a template file");
     /* a label may be called so */
     CHECK_OK(

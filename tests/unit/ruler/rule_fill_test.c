@@ -5,7 +5,8 @@
 struct world {
     struct buf log;
     bool is_away, is_away_late, is_bad;
-    int64_t last_ms; /* what `last` says */
+    int64_t last_ms;         /* what `last` says */
+    enum err_code last_code; /* or fails with; 0: it does not */
     unsigned asked_last;
     struct rule_file *file;
     struct rule_group_run *g;
@@ -74,6 +75,8 @@ static struct err *last(void *arg, struct arena *a, const struct rule *r, int64_
     (void)at_ms;
     (void)window_ms;
     w->asked_last++;
+    if (w->last_code)
+        return err_new(w->last_code, "cannot tell");
     *ret_ms = w->last_ms;
     return NULL;
 }
@@ -193,5 +196,27 @@ TEST(rule_fill_is_bounded_by_age_and_time)
     w.set.catch_up_ms = 0;
     rule_group_missed(w.g, &w.set, 60000, 61000);
     CHECK_INT(rule_catchup_count(&w.g->catchup), 2);
+    teardown(&w);
+}
+
+TEST(rule_fill_asks_again_what_was_missed_if_that_may_help)
+{
+    struct world w;
+
+    setup(&w, "{record: r, expr: a}", true);
+    w.last_ms = 9000;
+    w.last_code = ERR_UNAVAILABLE;
+    CHECK_STR(eval(&w, 11000), "");
+    w.last_code = 0;
+    /* before the first evaluation, not before this one */
+    CHECK_STR(eval(&w, 12000), "r{i=\"1\"}@9000 r{i=\"0\"} stale@9000 r{i=\"0\"}@10000 "
+                               "r{i=\"1\"} stale@10000 r{i=\"0\"} stale@11000 ");
+    CHECK_INT(w.asked_last, 2);
+    teardown(&w);
+    setup(&w, "{record: r, expr: a}", true);
+    w.last_code = ERR_EXEC;
+    CHECK_STR(eval(&w, 11000), "");
+    CHECK_STR(eval(&w, 12000), "");
+    CHECK_INT(w.asked_last, 1);
     teardown(&w);
 }

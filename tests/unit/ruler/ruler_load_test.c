@@ -42,3 +42,10 @@ TEST(ruler_load_sweeps_when_the_ring_has_settled)
     CHECK(!may_sweep(&r, 1000 + SWEEP_AFTER_MS));
     CHECK(may_sweep(&r, 5000 + SWEEP_AFTER_MS));
 }
+
+TEST(ruler_load_news_are_behind_all_that_is_known_whatever_the_clock_says)
+{
+    CHECK_INT(ruler_next_news(0, 5000), 5000);
+    CHECK_INT(ruler_next_news(5000, 5000), 5001); /* twice in a millisecond */
+    CHECK_INT(ruler_next_news(9000, 5000), 9001); /* of one whose clock is ahead */
+}
