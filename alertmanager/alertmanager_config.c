@@ -60,8 +60,6 @@ void alertmanager_warn_unsupported(const struct amconf *c)
                          KV_SLICE("receiver", c->receivers[i].name), KV_STR("method", in->kind),
                          KV_STR("reason", in->unsupported));
         }
-    if (c->has_route_labels)
-        LOG_WARN(notify, "labels of routes are not supported and left out");
 }
 
 static void use(struct alertmanager *am, struct amconf *c)

@@ -143,8 +143,6 @@ static void put_unsupported(struct amapi_question *q)
             buf_json_str(q->out, buf_slice(&b));
             any = true;
         }
-    if (c->has_route_labels)
-        buf_str(q->out, any ? ",\"labels of routes\"" : "\"labels of routes\"");
     buf_byte(q->out, ']');
     buf_done(&b);
 }

@@ -200,6 +200,17 @@ static void add_interval(void *arg, struct slice name)
     vec_push((name_vec *)arg, name);
 }
 
+static void put_route_labels(const struct wanted *w, const struct dispatch_group_view *g)
+{
+    struct arena *a = arena_child(w->q->arena, 0);
+    struct template_am data = {.receiver = g->route->receiver->name,
+                               .group_labels = g->labels,
+                               .now_ns = w->q->view->now_ns};
+
+    labels_json(w->q->out, amroute_labels(a, w->q->view->conf, g->route, &data));
+    arena_free(a);
+}
+
 /* A group none of whose alerts is wanted is not there. */
 static void put_group(void *arg, const struct dispatch_group_view *g)
 {
@@ -223,7 +234,9 @@ static void put_group(void *arg, const struct dispatch_group_view *g)
     labels_json(o, g->labels);
     buf_str(o, ",\"receiver\":{\"name\":");
     buf_json_str(o, g->route->receiver->name);
-    buf_str(o, "},\"routeLabels\":{}}");
+    buf_str(o, "},\"routeLabels\":");
+    put_route_labels(w, g);
+    buf_byte(o, '}');
 }
 
 struct err *amapi_get_groups(struct amapi_question *q)

@@ -168,25 +168,47 @@ static struct err *read_all_intervals(struct amconf_reader *r, const struct yaml
     return e;
 }
 
-static struct err *read_inhibit(struct amconf_reader *r, const struct yaml_node *list)
+/* source: the rule itself, whose keys have the prefix "source_", or one of its `sources`. */
+static struct err *read_source(struct amconf_reader *r, const struct yaml_node *n,
+                               const struct yaml_node *source, const char *prefix, bool is_also)
 {
-    struct amconf *c = r->conf;
+    struct amconf_inhibit *rule = &r->conf->inhibit[r->conf->n_inhibit++];
     struct err *e;
 
-    c->inhibit = arena_array(r->arena, struct amconf_inhibit, entries(list) + 1);
-    for (size_t i = 0; i < entries(list); i++) {
-        const struct yaml_node *n = list->items[i];
-        struct amconf_inhibit *rule = &c->inhibit[c->n_inhibit++];
+    rule->is_also = is_also;
+    rule->equal = amconf_strings(r, source, "equal", &rule->n_equal);
+    if ((e = amconf_matchers(r, source, prefix, &rule->source)))
+        return e;
+    return amconf_matchers(r, n, "target_", &rule->target);
+}
 
-        if (amconf_has(n, "sources"))
-            return err_new(ERR_UNSUPPORTED, "%s:%u: inhibit_rules: sources is not supported",
-                           r->name, n->line);
-        rule->equal = amconf_strings(r, n, "equal", &rule->n_equal);
-        if ((e = amconf_matchers(r, n, "source_", &rule->source)) ||
-            (e = amconf_matchers(r, n, "target_", &rule->target)))
-            return e;
+static struct err *read_sources(struct amconf_reader *r, const struct yaml_node *n,
+                                const struct yaml_node *sources)
+{
+    struct err *e = NULL;
+
+    if (amconf_has(n, "source_match") || amconf_has(n, "source_match_re") ||
+        amconf_has(n, "source_matchers") || amconf_has(n, "equal"))
+        return amconf_at(r, sources, "sources: not beside source_matchers or equal of the rule");
+    for (size_t i = 0; !e && i < entries(sources); i++)
+        e = read_source(r, n, sources->items[i], "", i > 0);
+    return e;
+}
+
+static struct err *read_inhibit(struct amconf_reader *r, const struct yaml_node *list)
+{
+    size_t most = entries(list);
+    struct err *e = NULL;
+
+    for (size_t i = 0; i < entries(list); i++)
+        most += entries(yaml_get(list->items[i], "sources"));
+    r->conf->inhibit = arena_array(r->arena, struct amconf_inhibit, most + 1);
+    for (size_t i = 0; !e && i < entries(list); i++) {
+        const struct yaml_node *n = list->items[i], *sources = yaml_get(n, "sources");
+
+        e = entries(sources) ? read_sources(r, n, sources) : read_source(r, n, n, "source_", false);
     }
-    return NULL;
+    return e;
 }
 
 static bool is_word_of(struct slice key, const char *words)

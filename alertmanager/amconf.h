@@ -49,12 +49,16 @@ struct amroute {
     struct ammatch_list matchers;
     const struct timeint_list **mute, **active;
     struct slice *mute_names, *active_names;
+    struct label *labels; /* name → name of its template in the configuration's set; inherited */
+    size_t n_labels;
     size_t n_mute, n_active;
     struct slice key, id; /* "{}/{a=\"b\"}", "{}/{a=\"b\"}/0" */
     size_t ordinal;       /* place in the tree, depth first */
 };
 
+/* A rule with several sources is that many of these, one behind the other. */
 struct amconf_inhibit {
+    bool is_also; /* mutes only together with the one before */
     struct ammatch_list source, target;
     struct slice *equal;
     size_t n_equal;
@@ -65,7 +69,6 @@ struct amconf {
     struct arena *arena;
     struct slice original;
     struct slice shown; /* the same as JSON (which is YAML), secrets and their addresses hidden */
-    bool has_route_labels; /* templates of routes: not supported yet */
     int64_t resolve_timeout_ms;
     bool is_of_tenant;               /* AMCONF_OF_TENANT */
     const struct yaml_node *global;  /* NULL if absent */

@@ -96,6 +96,37 @@ static struct err *read_times(struct amconf_reader *r, const struct yaml_node *n
     return NULL;
 }
 
+/* Those of the parent, some of them replaced, and more. */
+static struct err *read_labels(struct amconf_reader *r, const struct yaml_node *n,
+                               struct amroute *route)
+{
+    const struct yaml_node *map = yaml_get(n, "labels");
+    size_t more = map && map->kind == YAML_KIND_MAP ? map->n : 0;
+    struct label *all = arena_array(r->arena, struct label, route->n_labels + more + 1);
+    struct err *e = NULL;
+
+    if (!more)
+        return NULL;
+    if (route->n_labels)
+        memcpy(all, route->labels, route->n_labels * sizeof(*all));
+    route->labels = all;
+    for (size_t i = 0; !e && i < more; i++) {
+        struct slice name = map->keys[i].text;
+        struct slice key = slice_cstr(
+            arena_printf(r->arena, "route %zu, label %.*s", route->ordinal, SLICE_ARG(name)));
+        struct slice text = yaml_is_null(map->items[i]) ? SLICE_EMPTY : map->items[i]->text;
+        size_t k = 0;
+
+        while (k < route->n_labels && !slice_eq(all[k].name, name))
+            k++;
+        all[k] = (struct label){name, key};
+        route->n_labels = ORR_MAX(route->n_labels, k + 1);
+        e = err_wrap(template_parse(r->conf->templates, key, text), "%s:%u", r->name,
+                     map->items[i]->line);
+    }
+    return e;
+}
+
 static struct err *check_root(struct amconf_reader *r, const struct yaml_node *n)
 {
     static const char *const lists[] = {"match", "match_re", "matchers", "mute_time_intervals",
@@ -150,15 +181,17 @@ static struct err *read_route(struct amconf_reader *r, const struct yaml_node *n
         route->group_wait_ms = parent->group_wait_ms;
         route->group_interval_ms = parent->group_interval_ms;
         route->repeat_interval_ms = parent->repeat_interval_ms;
+        route->labels = parent->labels;
+        route->n_labels = parent->n_labels;
     }
     *ret = route; /* so that what it holds is freed */
     if (depth > AMCONF_MAX_DEPTH || r->conf->n_routes >= AMCONF_MAX_ROUTES)
         return amconf_at(r, n, "too many routes");
     route->ordinal = r->conf->n_routes++;
-    r->conf->has_route_labels |= amconf_has(n, "labels");
     route->is_continue = amconf_bool(n, "continue", false);
     if ((e = read_receiver(r, n, route)) || (e = read_group_by(r, n, route)) ||
-        (e = read_times(r, n, route)) || (e = amconf_matchers(r, n, "", &route->matchers)) ||
+        (e = read_times(r, n, route)) || (e = read_labels(r, n, route)) ||
+        (e = amconf_matchers(r, n, "", &route->matchers)) ||
         (e = read_intervals(r, n, "mute_time_intervals", &route->mute_names, &route->mute,
                             &route->n_mute)) ||
         (e = read_intervals(r, n, "active_time_intervals", &route->active_names, &route->active,

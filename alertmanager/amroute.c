@@ -3,6 +3,9 @@
 #include "common/base/gostr.h"
 #include "common/base/hash.h"
 
+#define MAX_LABEL_BYTES 4096
+#define MAX_LABEL_STEPS 10000
+
 uint64_t amroute_fingerprint(struct labels ls)
 {
     uint64_t h = HASH_FNV_OFFSET;
@@ -57,6 +60,48 @@ struct labels amroute_group_labels(struct arena *a, const struct amroute *route,
         if (groups_by(route, ls.ptr[i].name))
             ret[n++] = ls.ptr[i];
     return (struct labels){ret, n};
+}
+
+static struct slice run_label(struct arena *a, const struct amconf *conf,
+                              struct slice template_name, struct template_am *data)
+{
+    struct template_run run = {.arena = a,
+                               .ctx = data,
+                               .missing = TEMPLATE_MISSING_ZERO,
+                               .max_output_bytes = MAX_LABEL_BYTES,
+                               .max_steps = MAX_LABEL_STEPS};
+    struct buf b = {0};
+    struct err *e =
+        template_execute(conf->templates, template_name, template_am_data(a, data), &run, &b);
+    struct slice ret = e ? SLICE_EMPTY : arena_dup(a, buf_slice(&b));
+
+    err_free(e);
+    buf_done(&b);
+    return ret;
+}
+
+/* Each pass sees what the last one made of the others, until nothing changes. */
+struct labels amroute_labels(struct arena *a, const struct amconf *conf,
+                             const struct amroute *route, const struct template_am *data)
+{
+    struct template_am am = *data;
+    struct labels made = {NULL, 0};
+    bool changes = route->n_labels > 0;
+
+    for (unsigned pass = 0; changes && pass < AMROUTE_LABEL_DEPTH; pass++) {
+        struct labels_builder b;
+        struct labels next;
+
+        am.route_labels = made;
+        labels_builder_init(&b, a, (struct labels){NULL, 0});
+        for (size_t i = 0; i < route->n_labels; i++)
+            labels_builder_set(&b, route->labels[i].name,
+                               run_label(a, conf, route->labels[i].value, &am));
+        next = labels_builder_labels(&b);
+        changes = !labels_eq(made, next);
+        made = next;
+    }
+    return made;
 }
 
 void amroute_labels_text(struct buf *out, struct labels ls)

@@ -54,8 +54,9 @@ struct dispatch_note {
     const struct amconf_integration *integration;
     struct slice group_key, receiver;
     struct labels group_labels;
-    const alert_vec *alerts; /* in order; those resolved only if the integration wants them */
-    int64_t now_ns;          /* of the flush: what was resolved then is told as resolved */
+    struct labels route_labels; /* filled in by who renders it */
+    const alert_vec *alerts;    /* in order; those resolved only if the integration wants them */
+    int64_t now_ns;             /* of the flush: what was resolved then is told as resolved */
     enum nflog_reason reason;
     unsigned attempt; /* from 1 */
     int64_t left_ms;  /* until it is given up */

@@ -127,24 +127,36 @@ static const struct alert *find_in(struct inhibit *x, struct slice key, int64_t 
     return found;
 }
 
-const struct alert *inhibit_find(struct inhibit *x, const struct amconf *conf, struct labels ls,
-                                 int64_t now_ns)
+/* One that makes this source of a rule hold for ls, which is a target. */
+static const struct alert *find_source(struct inhibit *x, const struct amconf *conf, size_t i,
+                                       struct labels ls, int64_t now_ns)
 {
-    const struct alert *found = NULL;
+    const struct alert *found;
     struct buf key = {0};
 
-    for (size_t i = 0; i < conf->n_inhibit && !found; i++) {
-        const struct amconf_inhibit *r = &conf->inhibit[i];
-
-        if (!ammatch_list_matches(&r->target, ls))
-            continue;
-        bucket_key(&key, conf, i, SOURCE_ONLY, ls);
-        found = find_in(x, buf_slice(&key), now_ns);
-        if (found || ammatch_list_matches(&r->source, ls))
-            continue;
+    bucket_key(&key, conf, i, SOURCE_ONLY, ls);
+    found = find_in(x, buf_slice(&key), now_ns);
+    if (!found && !ammatch_list_matches(&conf->inhibit[i].source, ls)) {
         bucket_key(&key, conf, i, SOURCE_AND_TARGET, ls);
         found = find_in(x, buf_slice(&key), now_ns);
     }
     buf_done(&key);
+    return found;
+}
+
+const struct alert *inhibit_find(struct inhibit *x, const struct amconf *conf, struct labels ls,
+                                 int64_t now_ns)
+{
+    const struct alert *found = NULL; /* by all sources of the rule so far */
+
+    for (size_t i = 0; i < conf->n_inhibit; i++) {
+        const struct amconf_inhibit *r = &conf->inhibit[i];
+
+        if (!r->is_also && found)
+            return found;
+        if (r->is_also && !found)
+            continue;
+        found = ammatch_list_matches(&r->target, ls) ? find_source(x, conf, i, ls, now_ns) : NULL;
+    }
     return found;
 }

@@ -1,7 +1,8 @@
 /*
  * Inhibition: an alert that matches a rule's target is muted while another one, firing, matches its
  * source and agrees on the rule's `equal` labels. An alert that matches both sides of a rule is not
- * muted by one that does too (it would mute itself).
+ * muted by one that does too (it would mute itself). A rule with several `sources` mutes while each of
+ * them has such an alert.
  *
  * An index of the possible sources by rule and values of the `equal` labels, so that a search does
  * not look at all alerts of a tenant. It borrows the alerts: their owner tells it of each one that

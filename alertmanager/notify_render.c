@@ -1,5 +1,6 @@
 #include "alertmanager/notify_render.h"
 
+#include "alertmanager/amroute.h"
 #include "alertmanager/notify_internal.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
@@ -75,6 +76,9 @@ static void fill_data(struct notify_render *r, int64_t now_ns)
         .n_alerts = r->alerts.len,
         .now_ns = now_ns,
     };
+    if (r->note.route)
+        r->note.route_labels = r->data.route_labels =
+            amroute_labels(r->arena, r->conf, r->note.route, &r->data);
 }
 
 struct notify_render *notify_render_new(struct amconf *conf, const struct dispatch_note *note,

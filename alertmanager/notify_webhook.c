@@ -91,7 +91,9 @@ void notify_webhook_body(struct buf *out, const struct dispatch_note *note,
     buf_json_str(out, external_url);
     buf_str(out, ",\"notification_reason\":");
     buf_json_str(out, slice_cstr(nflog_reason_text(note->reason)));
-    buf_printf(out, ",\"routeLabels\":{},\"version\":\"%s\",\"groupKey\":", version);
+    buf_str(out, ",\"routeLabels\":");
+    labels_json(out, note->route_labels);
+    buf_printf(out, ",\"version\":\"%s\",\"groupKey\":", version);
     buf_json_str(out, note->group_key);
     buf_printf(out, ",\"truncatedAlerts\":%zu}\n", total - n);
 }

@@ -128,3 +128,47 @@ TEST(amconf_default_tells_nobody)
     CHECK_INT(c->root->receiver->n, 0);
     amconf_unref(c);
 }
+
+static void take_last(void *arg, const struct amroute *route)
+{
+    *(const struct amroute **)arg = route;
+}
+
+static void check_route_labels(const struct amconf *conf, struct labels ls, const char *want)
+{
+    struct arena *a = arena_new(0);
+    const struct amroute *route = NULL;
+    struct template_am data = {.group_labels = ls};
+    struct buf b = {0};
+
+    amroute_match(conf->root, ls, take_last, &route);
+    labels_json(&b, amroute_labels(a, conf, route, &data));
+    CHECK_SLICE(buf_slice(&b), want);
+    buf_done(&b);
+    arena_free(a);
+}
+
+TEST(amconf_labels_of_routes_are_inherited_replaced_and_ask_for_each_other)
+{
+    struct label l[] = {{SLICE("alertname"), SLICE("X")}, {SLICE("db"), SLICE("orders")}};
+    struct amconf *conf = NULL;
+
+    CHECK_OK(amconf_parse(
+        "am.yml",
+        SLICE(
+            "route:\n  receiver: a\n  labels:\n    why: '{{ .GroupLabels.alertname }}'\n"
+            "    text: 'fires ({{ routeLabels \"why\" }})'\n    bad: '{{ template \"no\" }}'\n"
+            "  routes:\n  - {matchers: [db!=\"\"], labels: {why: 'of {{ .GroupLabels.db }}', more: "
+            "m}}\n"
+            "  - {matchers: [loop!=\"\"], labels: {why: '{{ routeLabels \"text\" }}'}}\n" OK_TAIL),
+        0, &conf));
+    check_route_labels(conf, (struct labels){l, 1}, "{\"text\":\"fires (X)\",\"why\":\"X\"}");
+    check_route_labels(conf, (struct labels){l, 2},
+                       "{\"more\":\"m\",\"text\":\"fires (of orders)\",\"why\":\"of orders\"}");
+    l[0] = (struct label){SLICE("loop"), SLICE("1")}; /* it ends */
+    check_route_labels(conf, (struct labels){l, 1},
+                       "{\"text\":\"fires (fires (fires (fires ())))\",\"why\":\"fires (fires "
+                       "(fires (fires ())))\"}");
+    amconf_unref(conf);
+    refused("route: {receiver: a,\n labels: {a: '{{ if }}'}}\n" OK_TAIL, "am.yml:2");
+}

@@ -79,6 +79,43 @@ TEST(inhibit_what_matches_both_sides_is_muted_by_sources_alone)
     amconf_unref(conf);
 }
 
+TEST(inhibit_by_several_sources_takes_all_of_them)
+{
+    struct amconf *conf =
+        rules("{sources: [{matchers: [s=high], equal: [c]}, {matchers: [s=mid]}], "
+              "target_matchers: [s=low]}, "
+              "{source_matchers: [s=other], target_matchers: [s=low]}");
+    struct inhibit *x = inhibit_new();
+    struct alert *high = firing("high", "1", 10 * S), *mid = firing("mid", "2", 20 * S);
+    struct alert *other = firing("other", "3", 30 * S);
+
+    CHECK_INT(conf->n_inhibit, 3);
+    inhibit_put(x, conf, high);
+    CHECK(!mutes(x, conf, "low", "1", 0));
+    inhibit_put(x, conf, mid);
+    CHECK(mutes(x, conf, "low", "1", 0));
+    CHECK(!mutes(x, conf, "low", "2", 0)); /* the first source asks for the same c */
+    CHECK(!mutes(x, conf, "low", "1", 10 * S));
+    inhibit_put(x, conf, other); /* the next rule goes by itself */
+    CHECK(mutes(x, conf, "low", "2", 10 * S));
+    inhibit_free(x);
+    alert_unref(high);
+    alert_unref(mid);
+    alert_unref(other);
+    amconf_unref(conf);
+}
+
+TEST(inhibit_refuses_two_ways_to_name_sources)
+{
+    struct amconf *conf = NULL;
+
+    CHECK_ERR(amconf_parse("conf",
+                           SLICE("route: {receiver: a}\nreceivers: [{name: a}]\n"
+                                 "inhibit_rules: [{sources: [{matchers: [a=b]}], equal: [c]}]\n"),
+                           0, &conf),
+              ERR_INVALID, "conf:3");
+}
+
 /* All against all would be 4 · 10⁸ comparisons. */
 TEST(inhibit_searches_do_not_look_at_all_alerts)
 {
