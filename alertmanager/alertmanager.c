@@ -2,7 +2,7 @@
 
 #include <stdatomic.h>
 
-#include "alertmanager/alertmanager_internal.h"
+#include "alertmanager/alertmanager_asking.h"
 #include "common/base/hash.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
@@ -31,6 +31,11 @@ static const struct conf_field fields[] = {
              "more; 0: no bound."),
     CONF_INT(struct alertmanager_conf, max_sends, "max-sends", "64", "1", "10000", CONF_FIXED,
              "Notifications of one tenant to one receiver under way at a time; others wait."),
+    CONF_DURATION(struct alertmanager_conf, silence_retention_ns, "silence-retention", "120h", "1m",
+                  "366d", CONF_FIXED, "How long silences are kept after their end."),
+    CONF_DURATION(struct alertmanager_conf, tenants_poll_ns, "tenants-poll", "15s", "1s", "1h",
+                  CONF_FIXED,
+                  "How often the bucket is asked for configurations that tenants gave by API."),
     CONF_DURATION(struct alertmanager_conf, config_poll_ns, "config-poll", "5s", "100ms", "1h",
                   CONF_RELOAD, "How often config-file is looked at."),
 };
@@ -54,6 +59,23 @@ static const struct metric_field metric_fields[] = {
     METRIC_COUNTER(struct alertmanager_metrics, claims_failed,
                    "orrery_alertmanager_claims_failed_total",
                    "Peers that did not say in time whether they speak; they hold nobody back."),
+    METRIC_COUNTER(struct alertmanager_metrics, silences_refused,
+                   "orrery_alertmanager_silences_refused_total",
+                   "Silences that could not be set or ended as asked."),
+    METRIC_GAUGE(struct alertmanager_metrics, silences_active,
+                 "orrery_alertmanager_silences_active", "Silences that mute."),
+    METRIC_GAUGE(struct alertmanager_metrics, silences_pending,
+                 "orrery_alertmanager_silences_pending", "Silences that have not begun."),
+    METRIC_GAUGE(struct alertmanager_metrics, silences_expired,
+                 "orrery_alertmanager_silences_expired", "Silences that are over and kept."),
+    METRIC_GAUGE(struct alertmanager_metrics, tenant_configs, "orrery_alertmanager_tenant_configs",
+                 "Tenants that gave a configuration by API."),
+    METRIC_GAUGE(struct alertmanager_metrics, tenant_configs_refused,
+                 "orrery_alertmanager_tenant_configs_refused",
+                 "Of those, whose configuration was never one that can hold."),
+    METRIC_COUNTER(struct alertmanager_metrics, tenant_config_errors,
+                   "orrery_alertmanager_tenant_config_errors_total",
+                   "Configurations of tenants not read from the bucket, or refused."),
     METRIC_GAUGE(struct alertmanager_metrics, config_last_reload_successful,
                  "orrery_alertmanager_config_last_reload_successful", "1 or 0."),
 };
@@ -144,6 +166,7 @@ struct dispatch *alertmanager_tenant(struct alertmanager *am, struct slice id, b
     struct dispatch_opts opts = {
         .tenant = id,
         .log = am->log,
+        .silences = am->silences,
         .peer_timeout_ns = am->peer_timeout_ns,
         .max_alerts = am->max_alerts,
         .max_groups = am->max_groups,
@@ -159,7 +182,7 @@ struct dispatch *alertmanager_tenant(struct alertmanager *am, struct slice id, b
     t->tenant.am = am;
     t->tenant.id = slice_of(slice_dup(id), id.len);
     ops.arg = &t->tenant;
-    t->dispatch = dispatch_new(&opts, &ops, am->conf, alertmanager_now());
+    t->dispatch = dispatch_new(&opts, &ops, alertmanager_conf_of(am, id), alertmanager_now());
     (void)map_put(&am->tenants, id, t);
     timeheap_set(&am->due, &t->due, dispatch_next_ns(t->dispatch));
     return t->dispatch;
@@ -174,18 +197,34 @@ static void arm_timer(struct alertmanager *am)
         return;
     if (first)
         next = ORR_MIN(next, first->at_ns);
+    next = ORR_MAX(ORR_MIN(next, am->polled_ns + am->tenants_poll_ns), now);
     /* rounded up: never early */
     loop_timer_arm_ms(am->timer, (next - now + NS_PER_MS - 1) / NS_PER_MS);
 }
 
+static void reconfigure(struct alertmanager *am, struct tenant_entry *t)
+{
+    struct amconf *conf = alertmanager_conf_of(am, t->tenant.id);
+
+    if (conf == dispatch_conf(t->dispatch))
+        return;
+    dispatch_set_conf(t->dispatch, conf, alertmanager_now());
+    timeheap_set(&am->due, &t->due, dispatch_next_ns(t->dispatch));
+}
+
 void alertmanager_reconfigure(struct alertmanager *am)
 {
-    MAP_FOREACH (e, &am->tenants) {
-        struct tenant_entry *t = e->value;
+    MAP_FOREACH (e, &am->tenants)
+        reconfigure(am, e->value);
+    arm_timer(am);
+}
 
-        dispatch_set_conf(t->dispatch, am->conf, alertmanager_now());
-        timeheap_set(&am->due, &t->due, dispatch_next_ns(t->dispatch));
-    }
+void alertmanager_reconfigure_tenant(struct alertmanager *am, struct slice tenant)
+{
+    struct tenant_entry *t = map_get(&am->tenants, tenant);
+
+    if (t)
+        reconfigure(am, t);
     arm_timer(am);
 }
 
@@ -229,14 +268,25 @@ static void log_refusals(struct alertmanager *am)
     am->refusals_logged = refused;
 }
 
+void alertmanager_count_silences(struct alertmanager *am, int64_t now_ns)
+{
+    struct silences_count c = silences_count(am->silences, now_ns);
+
+    am->metrics.silences_active = (int64_t)c.by_state[SILENCE_ACTIVE];
+    am->metrics.silences_pending = (int64_t)c.by_state[SILENCE_PENDING];
+    am->metrics.silences_expired = (int64_t)c.by_state[SILENCE_EXPIRED];
+}
+
 static void sweep(struct alertmanager *am, struct dispatch_now now)
 {
     if (now.mono_ns - am->swept_ns < SWEEP_NS)
         return;
     am->swept_ns = now.mono_ns;
     nflog_gc(am->log, now.wall_ns / NS_PER_MS);
+    silences_gc(am->silences, now.wall_ns);
+    alertmanager_count_silences(am, now.wall_ns);
     log_refusals(am);
-    alertmanager_log_write(am);
+    alertmanager_disk_write(am);
 }
 
 static void tick(void *arg)
@@ -249,6 +299,8 @@ static void tick(void *arg)
          left && (i = timeheap_first(&am->due)) && i->at_ns <= now.mono_ns; left--)
         tick_tenant(am, ORR_CONTAINER(i, struct tenant_entry, due), now);
     sweep(am, now);
+    if (now.mono_ns - am->polled_ns >= am->tenants_poll_ns)
+        alertmanager_tenants_poll(am);
     arm_timer(am);
 }
 
@@ -258,6 +310,17 @@ static void look_at_config(void *arg)
 }
 
 /* ---- life ---- */
+
+static void close_state(struct alertmanager *am)
+{
+    alertmanager_log_close(am);
+    alertmanager_silences_close(am);
+    alertmanager_disk_close(am);
+    alertmanager_tenants_close(am);
+    if (am->limits)
+        limits_stop(am->limits);
+    limits_free(am->limits);
+}
 
 static struct err *open_role(struct process *p, void **ret)
 {
@@ -272,14 +335,17 @@ static struct err *open_role(struct process *p, void **ret)
     am->external_url = conf->external_url[0] ? mem_strdup(conf->external_url)
                                              : mem_printf("http://%s", process_instance(p));
     am->peer_timeout_ns = conf->peer_timeout_ns;
+    am->tenants_poll_ns = conf->tenants_poll_ns;
     am->max_alerts = (size_t)conf->max_alerts;
     am->max_groups = (size_t)conf->max_groups;
     am->max_sends = (unsigned)conf->max_sends;
     am->start_ns = clock_wall_ns(&clock_system);
     am->claim_clock = (uint64_t)ORR_MAX(am->start_ns / NS_PER_MS, 0);
+    e = limits_new(c, &am->limits);
     conf_unref(c);
-    if ((e = alertmanager_log_open(am)) || (e = alertmanager_config_open(am))) {
-        alertmanager_log_close(am);
+    if (e || (e = alertmanager_disk_open(am)) || (e = alertmanager_log_open(am)) ||
+        (e = alertmanager_silences_open(am)) || (e = alertmanager_config_open(am))) {
+        close_state(am);
         amconf_unref(am->conf);
         mem_free(am->config_path);
         mem_free(am->external_url);
@@ -289,6 +355,8 @@ static struct err *open_role(struct process *p, void **ret)
     am->notifier = notifier_new(process_http_client(p), process_jobs(p), am->loop,
                                 slice_cstr(am->external_url), on_sent, am);
     alertmanager_api_open(am);
+    alertmanager_tenants_api_open(am);
+    alertmanager_page_open(am);
     metric_register(&am->metrics, metric_fields, ORR_COUNT(metric_fields), NULL);
     metric_register(&am->dispatch_metrics, dispatch_fields, ORR_COUNT(dispatch_fields), NULL);
     metric_register(notifier_metrics(am->notifier), notify_fields, ORR_COUNT(notify_fields), NULL);
@@ -302,7 +370,9 @@ static void begin(void *arg)
 
     am->timer = loop_timer_new(am->loop, tick, am);
     am->config_timer = loop_timer_new(am->loop, look_at_config, am);
+    limits_start(am->limits, am->loop, process_jobs(am->process));
     alertmanager_config_watch(am);
+    alertmanager_tenants_poll(am);
     tick(am);
 }
 
@@ -319,7 +389,8 @@ static struct err *start_role(void *role)
 static void drain_tick(void *arg)
 {
     struct alertmanager *am = arg;
-    bool is_busy = am->is_writing || am->is_reading || notifier_busy(am->notifier);
+    bool is_busy =
+        am->is_polling || am->is_writing || am->is_reading || notifier_busy(am->notifier);
 
     if (am->calls || (is_busy && am->drain_rounds++ < DRAIN_ROUNDS)) {
         loop_timer_arm_ms(am->drain_timer, DRAIN_POLL_MS);
@@ -363,21 +434,33 @@ static void close_role(void *role)
         tenant_free(e->value);
     map_done(&am->tenants);
     timeheap_done(&am->due);
-    alertmanager_log_close(am);
+    close_state(am);
     amconf_unref(am->conf);
     mem_free(am->config_path);
     mem_free(am->external_url);
-    if (!am->is_writing && !am->is_reading)
+    if (!am->is_writing && !am->is_reading && !am->is_polling)
         mem_free(am);
 }
 
-static const struct conf_section *const sections[] = {&alertmanager_section, NULL};
+static bool is_ready(void *role, struct buf *ret)
+{
+    return alertmanager_tenants_ready(role, ret);
+}
+
+static void reload_role(void *role, const struct conf *c)
+{
+    limits_set_defaults(((struct alertmanager *)role)->limits, c);
+}
+
+static const struct conf_section *const sections[] = {&alertmanager_section, &limits_section, NULL};
 const struct process_role alertmanager_role = {
     .name = "alertmanager",
     .bit = MEMBER_ALERTMANAGER,
     .sections = sections,
     .open = open_role,
     .start = start_role,
+    .is_ready = is_ready,
     .drain = drain_role,
+    .reload = reload_role,
     .close = close_role,
 };

@@ -17,8 +17,20 @@ static int64_t mtime_ns(const char *path)
     return (int64_t)st.st_mtim.tv_sec * NS_PER_S + st.st_mtim.tv_nsec;
 }
 
+/* Their paths are relative to the configuration's. */
+static struct err *load_templates(struct amconf *c, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *dir = slash ? mem_strndup(path, (size_t)(slash - path)) : mem_strdup(".");
+    struct err *e = amconf_load_templates(c, dir);
+
+    mem_free(dir);
+    return e;
+}
+
 static struct err *load(const char *path, struct amconf **ret)
 {
+    struct amconf *c = NULL;
     struct buf b = {0};
     struct err *e;
 
@@ -26,13 +38,18 @@ static struct err *load(const char *path, struct amconf **ret)
         *ret = amconf_default();
         return NULL;
     }
-    if (!(e = fsx_read(path, MAX_FILE_BYTES, &b)))
-        e = amconf_parse(path, buf_slice(&b), 0, ret);
+    if (!(e = fsx_read(path, MAX_FILE_BYTES, &b)) &&
+        !(e = amconf_parse(path, buf_slice(&b), 0, &c)))
+        e = load_templates(c, path);
     buf_done(&b);
+    if (e)
+        amconf_unref(c);
+    else
+        *ret = c;
     return e;
 }
 
-static void warn_unsupported(const struct amconf *c)
+void alertmanager_warn_unsupported(const struct amconf *c)
 {
     for (size_t i = 0; i < c->n_receivers; i++)
         for (size_t k = 0; k < c->receivers[i].n; k++) {
@@ -53,7 +70,7 @@ static void use(struct alertmanager *am, struct amconf *c)
     am->conf = c;
     atomic_store(&am->resolve_ms, c->resolve_timeout_ms);
     am->metrics.config_last_reload_successful = 1;
-    warn_unsupported(c);
+    alertmanager_warn_unsupported(c);
     alertmanager_reconfigure(am);
 }
 

@@ -45,7 +45,7 @@ static void all_answered(struct claiming *c)
     struct dispatch *d = alertmanager_tenant(am, c->tenant, false);
 
     if (c->has_news)
-        alertmanager_log_write(am);
+        alertmanager_disk_write(am);
     if (d && !am->is_draining)
         dispatch_asked(d, c->id, c->may_speak, alertmanager_now());
     alertmanager_arm(am, c->tenant);

@@ -1,26 +1,11 @@
 #include "alertmanager/amapi.h"
 
-#include <inttypes.h>
-#include <stdlib.h>
-
-#include "alertmanager/amroute.h"
+#include "alertmanager/amapi_internal.h"
 #include "common/base/mem.h"
 #include "common/base/reader.h"
 
 #define MAX_PARAMS 1000
 #define ARENA_BYTES (16u << 20)
-
-struct ask {
-    const struct amapi_view *view;
-    struct arena *arena;
-    struct http_param *params;
-    size_t n_params;
-    struct ammatch *filters;
-    size_t n_filters;
-    struct re *receiver; /* NULL: any */
-    bool active, inhibited, muted;
-    struct buf *out;
-};
 
 void amapi_error(struct amapi_answer *a, struct err *e)
 {
@@ -42,256 +27,109 @@ void amapi_encode(struct buf *out, struct slice what, const struct http_param *p
 
 /* ---- the question ---- */
 
-static struct err *read_question(struct ask *a, struct slice bytes, struct slice *ret_what)
+static struct err *read_question(struct amapi_question *q, struct slice bytes,
+                                 struct slice *ret_what)
 {
     struct reader r = reader_new(bytes);
 
     *ret_what = reader_lstr(&r);
-    a->params = arena_array(a->arena, struct http_param, MAX_PARAMS);
+    q->params = arena_array(q->arena, struct http_param, MAX_PARAMS);
     while (reader_ok(&r) && reader_left(&r)) {
-        if (a->n_params == MAX_PARAMS)
+        if (q->n_params == MAX_PARAMS)
             return err_new(ERR_LIMIT, "more than %d parameters", MAX_PARAMS);
-        a->params[a->n_params].name = reader_lstr(&r);
-        a->params[a->n_params++].value = reader_lstr(&r);
+        q->params[q->n_params].name = reader_lstr(&r);
+        q->params[q->n_params++].value = reader_lstr(&r);
     }
     return reader_ok(&r) ? NULL : err_new(ERR_INVALID, "malformed question");
 }
 
-static struct err *truth(const struct ask *a, const char *name, bool *ret)
+struct slice amapi_param(const struct amapi_question *q, const char *name)
 {
-    *ret = true;
-    for (size_t i = 0; i < a->n_params; i++) {
-        struct slice v = a->params[i].value;
+    for (size_t i = 0; i < q->n_params; i++)
+        if (slice_eq_cstr(q->params[i].name, name))
+            return q->params[i].value;
+    return SLICE_EMPTY;
+}
 
-        if (!slice_eq_cstr(a->params[i].name, name))
-            continue;
-        if (slice_eq_cstr(v, "false") || slice_eq_cstr(v, "0"))
-            *ret = false;
-        else if (!slice_eq_cstr(v, "true") && !slice_eq_cstr(v, "1"))
-            return err_new(ERR_INVALID, "%s: true or false is wanted", name);
-        return NULL;
-    }
+struct err *amapi_truth(const struct amapi_question *q, const char *name, bool *ret)
+{
+    struct slice v = amapi_param(q, name);
+
+    *ret = true;
+    if (slice_eq_cstr(v, "false") || slice_eq_cstr(v, "0"))
+        *ret = false;
+    else if (v.len && !slice_eq_cstr(v, "true") && !slice_eq_cstr(v, "1"))
+        return err_new(ERR_INVALID, "%s: true or false is wanted", name);
     return NULL;
 }
 
-static struct err *read_receiver(struct ask *a, struct slice pattern)
+static struct err *read_receiver(struct amapi_question *q)
 {
-    struct slice whole = slice_cstr(arena_printf(a->arena, "(?-s:%.*s)", SLICE_ARG(pattern)));
+    struct slice pattern = amapi_param(q, "receiver"), whole;
 
-    return a->receiver || !pattern.len ? NULL : re_compile(whole, RE_ANCHORED, &a->receiver);
+    if (!pattern.len)
+        return NULL;
+    whole = slice_cstr(arena_printf(q->arena, "(?-s:%.*s)", SLICE_ARG(pattern)));
+    return err_wrap(re_compile(whole, RE_ANCHORED, &q->receiver), "receiver");
 }
 
-static struct err *read_filters(struct ask *a)
+/* All parameters of that name, each a matcher. */
+static struct err *read_matchers(struct amapi_question *q, const char *name,
+                                 struct ammatch_list *ret)
 {
-    bool silenced, unprocessed;
+    struct err *e = NULL;
+
+    ret->ptr = arena_array(q->arena, struct ammatch, q->n_params + 1);
+    for (size_t i = 0; !e && i < q->n_params; i++)
+        if (slice_eq_cstr(q->params[i].name, name) &&
+            !(e = ammatch_parse(q->arena, AMMATCH_FALLBACK, q->params[i].value, &ret->ptr[ret->n])))
+            ret->n++;
+    return err_wrap(e, "%s", name);
+}
+
+static struct err *read_filters(struct amapi_question *q)
+{
     struct err *e;
 
-    if ((e = truth(a, "active", &a->active)) || (e = truth(a, "inhibited", &a->inhibited)) ||
-        (e = truth(a, "silenced", &silenced)) || (e = truth(a, "unprocessed", &unprocessed)) ||
-        (e = truth(a, "muted", &a->muted)))
+    if ((e = read_receiver(q)) || (e = read_matchers(q, "filter", &q->filters)))
         return e;
-    a->filters = arena_array(a->arena, struct ammatch, a->n_params + 1);
-    for (size_t i = 0; !e && i < a->n_params; i++) {
-        struct slice name = a->params[i].name, v = a->params[i].value;
-
-        if (slice_eq_cstr(name, "filter")) {
-            if (!(e = ammatch_parse(a->arena, AMMATCH_FALLBACK, v, &a->filters[a->n_filters])))
-                a->n_filters++;
-        } else if (slice_eq_cstr(name, "receiver")) {
-            e = read_receiver(a, v);
-        } else if (slice_eq_cstr(name, "receiver_matchers")) {
-            e = err_new(ERR_UNSUPPORTED, "receiver_matchers is not supported");
-        }
-    }
-    return e;
+    return read_matchers(q, "receiver_matchers", &q->receiver_matchers);
 }
 
-/* ---- alerts ---- */
-
-struct receivers {
-    struct slice *names;
-    size_t n, cap;
-    struct arena *arena;
-};
-
-static void add_receiver(void *arg, const struct amroute *route)
+bool amapi_wants_receiver(const struct amapi_question *q, const struct amconf_receiver *r)
 {
-    struct receivers *r = arg;
-
-    for (size_t i = 0; i < r->n; i++)
-        if (slice_eq(r->names[i], route->receiver->name))
-            return;
-    if (r->n == r->cap) {
-        size_t cap = ORR_MAX(8, r->cap * 2);
-
-        r->names =
-            arena_grow(r->arena, r->names, r->cap * sizeof(*r->names), cap * sizeof(*r->names));
-        r->cap = cap;
-    }
-    r->names[r->n++] = route->receiver->name;
-}
-
-static struct receivers receivers_of(const struct ask *a, const struct alert *al)
-{
-    struct receivers r = {.arena = a->arena};
-
-    amroute_match(a->view->conf->root, al->labels, add_receiver, &r);
-    return r;
-}
-
-static bool wants_receiver(const struct ask *a, const struct receivers *r)
-{
-    for (size_t i = 0; a->receiver && i < r->n; i++)
-        if (re_match(a->receiver, r->names[i]))
-            return true;
-    return !a->receiver;
-}
-
-static const struct alert *inhibitor(const struct ask *a, const struct alert *al)
-{
-    return dispatch_inhibitor(a->view->dispatch, al->labels, a->view->now_ns);
-}
-
-static bool wants(const struct ask *a, const struct alert *al)
-{
-    const struct alert *by;
-
-    if (alert_is_resolved(al, a->view->now_ns))
-        return false;
-    for (size_t i = 0; i < a->n_filters; i++)
-        if (!ammatch_matches(&a->filters[i], al->labels))
-            return false;
-    by = inhibitor(a, al);
-    return by ? a->inhibited : a->active;
-}
-
-static void put_alert(struct ask *a, const struct alert *al, const struct receivers *r)
-{
-    const struct alert *by = inhibitor(a, al);
-    struct buf *o = a->out;
-
-    buf_str(o, "{\"annotations\":");
-    labels_json(o, al->annotations);
-    buf_str(o, ",\"endsAt\":\"");
-    alert_time_api(o, al->ends_ns);
-    buf_printf(o, "\",\"fingerprint\":\"%016" PRIx64 "\",\"receivers\":[", al->fingerprint);
-    for (size_t i = 0; i < r->n; i++) {
-        buf_str(o, i ? ",{\"name\":" : "{\"name\":");
-        buf_json_str(o, r->names[i]);
-        buf_byte(o, '}');
-    }
-    buf_str(o, "],\"startsAt\":\"");
-    alert_time_api(o, al->starts_ns);
-    buf_str(o, "\",\"status\":{\"inhibitedBy\":[");
-    if (by)
-        buf_printf(o, "\"%016" PRIx64 "\"", by->fingerprint);
-    buf_printf(o, "],\"mutedBy\":[],\"silencedBy\":[],\"state\":\"%s\"},\"updatedAt\":\"",
-               by ? "suppressed" : "active");
-    alert_time_api(o, al->updated_ns);
-    buf_str(o, "\",\"generatorURL\":");
-    buf_json_str(o, al->generator_url);
-    buf_str(o, ",\"labels\":");
-    labels_json(o, al->labels);
-    buf_byte(o, '}');
-}
-
-static int cmp_fingerprint(const void *a, const void *b)
-{
-    const struct alert *x = *(struct alert *const *)a, *y = *(struct alert *const *)b;
-
-    return (x->fingerprint > y->fingerprint) - (x->fingerprint < y->fingerprint);
-}
-
-typedef VEC(const struct alert *) view_vec;
-
-static void sorted(const struct ask *a, const struct map *alerts, view_vec *ret)
-{
-    MAP_FOREACH (e, alerts)
-        if (wants(a, e->value))
-            vec_push(ret, (const struct alert *)e->value);
-    if (ret->len)
-        qsort(ret->ptr, ret->len, sizeof(*ret->ptr), cmp_fingerprint);
-}
-
-static void get_alerts(struct ask *a)
-{
-    view_vec v = {0};
-    bool any = false;
-
-    buf_byte(a->out, '[');
-    if (a->view->dispatch)
-        sorted(a, dispatch_alerts(a->view->dispatch), &v);
-    VEC_FOREACH (al, &v) {
-        struct receivers r = receivers_of(a, *al);
-
-        if (!wants_receiver(a, &r))
-            continue;
-        buf_str(a->out, any ? "," : "");
-        put_alert(a, *al, &r);
-        any = true;
-    }
-    buf_str(a->out, "]\n");
-    vec_done(&v);
-}
-
-static void put_group(void *arg, const struct dispatch_group_view *g)
-{
-    struct ask *a = arg;
-    struct slice name = g->route->receiver->name;
-    struct receivers only = {.names = &name, .n = 1};
-    view_vec v = {0};
-
-    if (wants_receiver(a, &only))
-        sorted(a, g->alerts, &v);
-    if (v.len) {
-        if (a->out->ptr[a->out->len - 1] != '[')
-            buf_byte(a->out, ',');
-        buf_str(a->out, "{\"alerts\":[");
-        VEC_FOREACH (al, &v) {
-            struct receivers r = receivers_of(a, *al);
-
-            buf_str(a->out, al == v.ptr ? "" : ",");
-            put_alert(a, *al, &r);
-        }
-        buf_str(a->out, "],\"labels\":");
-        labels_json(a->out, g->labels);
-        buf_str(a->out, ",\"receiver\":{\"name\":");
-        buf_json_str(a->out, name);
-        buf_str(a->out, "}}");
-    }
-    vec_done(&v);
-}
-
-static void get_groups(struct ask *a)
-{
-    buf_byte(a->out, '[');
-    if (a->view->dispatch)
-        dispatch_each_group(a->view->dispatch, put_group, a);
-    buf_str(a->out, "]\n");
+    return (!q->receiver || re_match(q->receiver, r->name)) &&
+           ammatch_list_matches(&q->receiver_matchers, r->labels);
 }
 
 /* ---- receivers and status ---- */
 
-static void get_receivers(struct ask *a)
+static struct err *get_receivers(struct amapi_question *q)
 {
-    const struct amconf *c = a->view->conf;
+    const struct amconf *c = q->view->conf;
 
-    buf_byte(a->out, '[');
+    buf_byte(q->out, '[');
     for (size_t i = 0; i < c->n_receivers; i++) {
-        buf_str(a->out, i ? ",{\"name\":" : "{\"name\":");
-        buf_json_str(a->out, c->receivers[i].name);
-        buf_byte(a->out, '}');
+        if (!amapi_wants_receiver(q, &c->receivers[i]))
+            continue;
+        buf_json_comma(q->out);
+        buf_str(q->out, "{\"name\":");
+        buf_json_str(q->out, c->receivers[i].name);
+        buf_str(q->out, ",\"labels\":");
+        labels_json(q->out, c->receivers[i].labels);
+        buf_byte(q->out, '}');
     }
-    buf_str(a->out, "]\n");
+    buf_str(q->out, "]\n");
+    return NULL;
 }
 
-static void put_unsupported(struct ask *a)
+static void put_unsupported(struct amapi_question *q)
 {
-    const struct amconf *c = a->view->conf;
+    const struct amconf *c = q->view->conf;
     struct buf b = {0};
     bool any = false;
 
-    buf_byte(a->out, '[');
+    buf_byte(q->out, '[');
     for (size_t i = 0; i < c->n_receivers; i++)
         for (size_t k = 0; k < c->receivers[i].n; k++) {
             const struct amconf_integration *in = &c->receivers[i].integrations[k];
@@ -301,20 +139,20 @@ static void put_unsupported(struct ask *a)
             buf_reset(&b);
             buf_printf(&b, "receiver %.*s: %s[%zu]: %s: notifications fail",
                        SLICE_ARG(c->receivers[i].name), in->kind, in->index, in->unsupported);
-            buf_str(a->out, any ? "," : "");
-            buf_json_str(a->out, buf_slice(&b));
+            buf_str(q->out, any ? "," : "");
+            buf_json_str(q->out, buf_slice(&b));
             any = true;
         }
     if (c->has_route_labels)
-        buf_str(a->out, any ? ",\"labels of routes\"" : "\"labels of routes\"");
-    buf_byte(a->out, ']');
+        buf_str(q->out, any ? ",\"labels of routes\"" : "\"labels of routes\"");
+    buf_byte(q->out, ']');
     buf_done(&b);
 }
 
-static void get_status(struct ask *a)
+static struct err *get_status(struct amapi_question *q)
 {
-    const struct amapi_view *v = a->view;
-    struct buf *o = a->out;
+    const struct amapi_view *v = q->view;
+    struct buf *o = q->out;
 
     buf_str(o, "{\"cluster\":{\"name\":");
     buf_json_str(o, slice_cstr(v->instance));
@@ -331,39 +169,47 @@ static void get_status(struct ask *a)
                "\"goVersion\":\"\"},\"config\":{\"original\":");
     buf_json_str(o, v->conf->shown);
     buf_str(o, "},\"unsupported\":");
-    put_unsupported(a);
+    put_unsupported(q);
     buf_str(o, ",\"uptime\":\"");
     alert_time_api(o, v->start_ns);
     buf_str(o, "\"}\n");
+    return NULL;
+}
+
+static struct err *get(struct amapi_question *q, struct slice what)
+{
+    static const struct {
+        const char *what;
+        struct err *(*get)(struct amapi_question *q);
+    } pages[] = {
+        {"alerts", amapi_get_alerts},     {"alerts/groups", amapi_get_groups},
+        {"silences", amapi_get_silences}, {"silence", amapi_get_silence},
+        {"receivers", get_receivers},     {"status", get_status},
+        {"page/alerts", ampage_alerts},   {"page/silences", ampage_silences},
+        {"page/status", ampage_status},
+    };
+
+    for (size_t i = 0; i < ORR_COUNT(pages); i++)
+        if (slice_eq_cstr(what, pages[i].what))
+            return pages[i].get(q);
+    return err_new(ERR_NOT_FOUND, "no such page: %.*s", SLICE_ARG(what));
 }
 
 void amapi_ask(const struct amapi_view *v, struct slice question, struct amapi_answer *ret)
 {
-    struct ask a = {.view = v, .arena = arena_new(ARENA_BYTES), .out = &ret->body};
+    struct amapi_question q = {.view = v, .arena = arena_new(ARENA_BYTES), .out = &ret->body};
     struct slice what = SLICE_EMPTY;
-    struct err *e = read_question(&a, question, &what);
+    struct err *e = read_question(&q, question, &what);
 
     ret->status = 200;
-    if (!e)
-        e = read_filters(&a);
-    if (!e) {
-        if (slice_eq_cstr(what, "alerts"))
-            get_alerts(&a);
-        else if (slice_eq_cstr(what, "alerts/groups"))
-            get_groups(&a);
-        else if (slice_eq_cstr(what, "receivers"))
-            get_receivers(&a);
-        else if (slice_eq_cstr(what, "status"))
-            get_status(&a);
-        else
-            e = err_new(ERR_NOT_FOUND, "no such page: %.*s", SLICE_ARG(what));
-    }
-    if (!e && arena_over(a.arena))
+    if (!e && !(e = read_filters(&q)))
+        e = get(&q, what);
+    if (!e && arena_over(q.arena))
         e = err_new(ERR_LIMIT, "the answer needs more than %u bytes", ARENA_BYTES);
     if (e)
         amapi_error(ret, e);
-    for (size_t i = 0; i < a.n_filters; i++)
-        ammatch_done(&a.filters[i]);
-    re_free(a.receiver);
-    arena_free(a.arena);
+    ammatch_list_done(&q.filters);
+    ammatch_list_done(&q.receiver_matchers);
+    re_free(q.receiver);
+    arena_free(q.arena);
 }

@@ -1,12 +1,16 @@
 /*
- * Alertmanager's API v2, as far as Orrery has it: what it answers, apart from sockets, so that one
+ * Alertmanager's API v2: what it answers to a GET, apart from sockets, so that one
  * alertmanager can answer for another.
  *
- *   GET  alerts          filter, receiver, active, silenced, inhibited, unprocessed
- *   GET  alerts/groups   the same
- *   GET  receivers, status
+ *   alerts          filter, receiver, receiver_matchers, active, silenced, inhibited, unprocessed
+ *   alerts/groups   the same, muted
+ *   silences        filter, active, pending, expired
+ *   silence         id
+ *   receivers       receiver_matchers
+ *   status
+ *   page/alerts, page/silences, page/status   HTML; matchers, new: the matchers of the form
  *
- * Silences answer 422 unsupported. Errors are JSON strings, as Alertmanager writes them.
+ * Errors are JSON strings, as Alertmanager writes them.
  *
  * A question travels as: lstr what ("alerts", ...) | n × (lstr name, lstr value); the answer as
  * u16le status | body.
@@ -30,7 +34,9 @@ struct amapi_peer {
     const char *name, *address;
 };
 struct amapi_view {
+    struct slice tenant;
     const struct dispatch *dispatch; /* NULL: the tenant has none here */
+    const struct silences *silences;
     const struct amconf *conf;
     const char *instance;
     const struct amapi_peer *peers;

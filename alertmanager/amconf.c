@@ -4,6 +4,7 @@
 #include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/base/promdur.h"
+#include "common/template/template_am.h"
 
 #define DEFAULT_RESOLVE_MS (5 * 60 * 1000)
 #define ARENA_BYTES (256u << 20)
@@ -188,6 +189,67 @@ static struct err *read_inhibit(struct amconf_reader *r, const struct yaml_node 
     return NULL;
 }
 
+static bool is_word_of(struct slice key, const char *words)
+{
+    struct slice rest = slice_cstr(words), word;
+
+    while (rest.len && slice_split(&rest, ' ', &word))
+        if (slice_eq(key, word))
+            return true;
+    return false;
+}
+
+/* What would have this process read its host for a tenant. Under some keys the names are the tenant's own. */
+static struct err *check_host(const struct amconf_reader *r, const struct yaml_node *n)
+{
+    struct err *e = NULL;
+
+    for (size_t i = 0; n && n->kind != YAML_KIND_SCALAR && i < n->n && !e; i++) {
+        struct slice key = n->kind == YAML_KIND_MAP ? n->keys[i].text : SLICE_EMPTY;
+        const struct yaml_node *v = n->items[i];
+
+        if (is_word_of(key, "details headers fields custom_fields attributes metadata payload "
+                            "labels"))
+            continue;
+        if ((slice_has_suffix(key, SLICE("_file")) ||
+             is_word_of(key, "files proxy_url proxy_from_environment")) &&
+            !yaml_is_null(v) && (v->kind != YAML_KIND_SCALAR || v->text.len))
+            return err_new(ERR_INVALID, "%s:%u: %.*s is not for tenants", r->name, n->keys[i].line,
+                           SLICE_ARG(key));
+        if (slice_eq_cstr(key, "http_headers"))
+            for (size_t k = 0; v->kind == YAML_KIND_MAP && k < v->n && !e; k++)
+                e = check_host(r, v->items[k]);
+        else
+            e = check_host(r, v);
+    }
+    return e;
+}
+
+/* A receiver has its name as a label, whatever else it has. */
+static void read_receiver_labels(struct amconf_reader *r, const struct yaml_node *n,
+                                 struct amconf_receiver *rec)
+{
+    const struct yaml_node *map = yaml_get(n, "labels");
+    size_t cap = entries(map);
+    struct labels_builder b;
+
+    labels_builder_init(&b, r->arena, (struct labels){NULL, 0});
+    for (size_t i = 0; i < cap; i++)
+        if (!yaml_is_null(map->items[i]))
+            labels_builder_set(&b, map->keys[i].text, map->items[i]->text);
+    labels_builder_set(&b, SLICE("name"), rec->name);
+    rec->labels = labels_builder_labels(&b);
+}
+
+static struct err *read_receivers(struct amconf_reader *r, const struct yaml_node *list)
+{
+    struct err *e = amconf_read_receivers(r, list);
+
+    for (size_t i = 0; !e && i < r->conf->n_receivers; i++)
+        read_receiver_labels(r, list->items[i], &r->conf->receivers[i]);
+    return e;
+}
+
 static struct err *read_doc(struct amconf_reader *r, const struct yaml_node *doc, unsigned flags)
 {
     const struct yaml_node *route = yaml_get(doc, "route");
@@ -195,11 +257,15 @@ static struct err *read_doc(struct amconf_reader *r, const struct yaml_node *doc
 
     if ((e = amconf_schema_check(r->name, doc, "config")))
         return e;
-    r->global = yaml_get(doc, "global");
+    r->conf->is_of_tenant = flags & AMCONF_OF_TENANT;
+    if (r->conf->is_of_tenant && ((e = check_host(r, yaml_get(doc, "global"))) ||
+                                  (e = check_host(r, yaml_get(doc, "receivers")))))
+        return e;
+    r->global = r->conf->global = yaml_get(doc, "global");
+    r->conf->template_patterns = amconf_strings(r, doc, "templates", &r->conf->n_template_patterns);
     if ((e = amconf_duration(r, r->global, "resolve_timeout", DEFAULT_RESOLVE_MS,
                              &r->conf->resolve_timeout_ms)) ||
-        (e = amconf_check_global(r)) ||
-        (e = amconf_read_receivers(r, yaml_get(doc, "receivers"))) ||
+        (e = amconf_check_global(r)) || (e = read_receivers(r, yaml_get(doc, "receivers"))) ||
         (e = read_all_intervals(r, doc)) || (e = read_inhibit(r, yaml_get(doc, "inhibit_rules"))))
         return e;
     if (route && !yaml_is_null(route))
@@ -225,20 +291,46 @@ static bool is_secret(struct slice key)
     return false;
 }
 
-static void show(struct buf *out, const struct yaml_node *n, bool hides)
+/* An address stays one: amtool reads what is shown, and asks for a scheme. */
+static const char *instead_of(struct slice key, const struct yaml_node *n)
+{
+    return slice_find(key, SLICE("url"), 0) >= 0 && n->kind == YAML_KIND_SCALAR && n->text.len
+               ? "https://<secret>"
+               : "<secret>";
+}
+
+/* What is no text in YAML stays none. */
+static bool is_bare(const struct yaml_node *n)
+{
+    size_t i = n->text.len && n->text.ptr[0] == '-';
+
+    if (!n->is_plain || slice_eq_cstr(n->text, "true") || slice_eq_cstr(n->text, "false"))
+        return n->is_plain;
+    if (n->text.len == i || (n->text.ptr[i] == '0' && n->text.len > i + 1))
+        return false;
+    while (i < n->text.len && n->text.ptr[i] >= '0' && n->text.ptr[i] <= '9')
+        i++;
+    return i == n->text.len;
+}
+
+/* hidden: what stands for all values in it; NULL: they are shown. */
+static void show(struct buf *out, const struct yaml_node *n, const char *hidden)
 {
     switch (n->kind) {
     case YAML_KIND_SCALAR:
         if (yaml_is_null(n))
             buf_str(out, "null");
+        else if (!hidden && is_bare(n))
+            buf_slice_append(out, n->text);
         else
-            buf_json_str(out, hides ? SLICE("<secret>") : n->text);
+            buf_json_str(out, hidden ? slice_cstr(hidden) : n->text);
+
         return;
     case YAML_KIND_SEQ:
         buf_byte(out, '[');
         for (size_t i = 0; i < n->n; i++) {
             buf_str(out, i ? ", " : "");
-            show(out, n->items[i], hides);
+            show(out, n->items[i], hidden);
         }
         buf_byte(out, ']');
         return;
@@ -251,7 +343,10 @@ static void show(struct buf *out, const struct yaml_node *n, bool hides)
             buf_str(out, i ? ", " : "");
             buf_json_str(out, n->keys[i].text);
             buf_str(out, ": ");
-            show(out, n->items[i], hides || is_header || (!is_tree && is_secret(n->keys[i].text)));
+            if (!hidden && (is_header || (!is_tree && is_secret(n->keys[i].text))))
+                show(out, n->items[i], instead_of(n->keys[i].text, n->items[i]));
+            else
+                show(out, n->items[i], hidden);
         }
         buf_byte(out, '}');
         return;
@@ -263,7 +358,7 @@ static struct slice shown(struct arena *a, const struct yaml_node *doc)
     struct buf b = {0};
     struct slice ret;
 
-    show(&b, doc, false);
+    show(&b, doc, NULL);
     buf_byte(&b, '\n');
     ret = arena_dup(a, buf_slice(&b));
     buf_done(&b);
@@ -292,6 +387,7 @@ static void free_conf(struct snapshot *s)
     }
     for (size_t i = 0; i < c->n_intervals; i++)
         timeint_list_done(&c->intervals[i]);
+    template_free(c->templates);
     arena_free(c->arena);
     mem_free(c);
 }
@@ -305,6 +401,7 @@ struct err *amconf_parse(const char *name, struct slice text, unsigned flags, st
 
     snapshot_init(&c->snapshot, free_conf);
     c->arena = r.arena;
+    c->templates = template_am_new();
     c->original = arena_dup(r.arena, text);
     r.name = arena_strdup(r.arena, name);
     if (!(e = yaml_load(name, c->original, r.arena, &doc)))

@@ -3,10 +3,10 @@
  * rules, time intervals, templates. Unknown keys, wrong kinds of values and references to nothing
  * are refused with file and line.
  *
- * What a receiver needs from global is filled in (for the kinds that cannot send yet it is only
- * checked that it is there). Of the receivers only webhook can send; the others, and settings of a
- * webhook that Orrery does not do yet, carry the reason in `unsupported`: such a notification
- * fails, counted and logged, and /api/v2/status says so. Nothing is dropped silently.
+ * Receivers' settings are kept as the YAML that was checked; who tells them reads what it needs
+ * (notify_*.c). Kinds that cannot be told yet, and settings that Orrery does not do, carry the
+ * reason in `unsupported`: such a notification fails, counted and logged, and /api/v2/status says
+ * so. Nothing is dropped silently.
  *
  * Immutable and reference-counted: any thread.
  */
@@ -14,6 +14,8 @@
 #include "alertmanager/ammatch.h"
 #include "alertmanager/timeint.h"
 #include "common/base/snapshot.h"
+#include "common/base/yaml.h"
+#include "common/template/template.h"
 
 #define AMCONF_MAX_DEPTH 30 /* of the route tree */
 #define AMCONF_MAX_ROUTES 100000
@@ -23,18 +25,14 @@ struct amconf_integration {
     const char *kind; /* "webhook", "slack" ... static */
     size_t index;     /* among those of its kind in this receiver */
     bool send_resolved;
-    const char *unsupported; /* NULL: can send; else what Orrery lacks */
-    /* webhook */
-    const char *url, *url_file;
-    int64_t timeout_ms; /* 0: none of its own */
-    size_t max_alerts;  /* 0: all */
-    const char *user, *password, *password_file;
-    const char *auth_type, *credentials, *credentials_file; /* Authorization: TYPE CREDENTIALS */
-    const char *ca_file, *cert_file, *key_file, *server_name;
-    bool is_insecure, follows_redirects;
+    const char *unsupported;          /* NULL: can send; else what Orrery lacks */
+    const struct yaml_node *settings; /* the entry */
+    const struct yaml_node *http;     /* its http_config, or global's; may be NULL */
+    int64_t timeout_ms;               /* of its own; 0: none */
 };
 struct amconf_receiver {
     struct slice name;
+    struct labels labels; /* its name as "name" among them */
     struct amconf_integration *integrations;
     size_t n;
 };
@@ -69,6 +67,11 @@ struct amconf {
     struct slice shown; /* the same as JSON (which is YAML), secrets and their addresses hidden */
     bool has_route_labels; /* templates of routes: not supported yet */
     int64_t resolve_timeout_ms;
+    bool is_of_tenant;               /* AMCONF_OF_TENANT */
+    const struct yaml_node *global;  /* NULL if absent */
+    struct template_set *templates;  /* the defaults, and what amconf_load_templates() added */
+    struct slice *template_patterns; /* of files */
+    size_t n_template_patterns;
     struct amconf_receiver *receivers;
     size_t n_receivers;
     struct amroute *root; /* NULL only with AMCONF_NO_ROUTE */
@@ -80,11 +83,20 @@ struct amconf {
     size_t n_intervals;
 };
 
-enum amconf_flag { AMCONF_NO_ROUTE = 1 /* a route is not required: for tests of parts */ };
+enum amconf_flag {
+    AMCONF_NO_ROUTE = 1, /* a route is not required: for tests of parts */
+    /* A tenant's: it may not have this process read files (…_file, http_headers.files) or its
+     * environment (proxy_from_environment, AWS keys), or go through proxies. */
+    AMCONF_OF_TENANT = 2,
+};
 
 /* name is the file's, for messages. */
 ORR_CHECKED struct err *amconf_parse(const char *name, struct slice text, unsigned flags,
                                      struct amconf **ret);
+/* Adds the files that `templates` names, relative to dir. Before anybody else has the configuration; blocking. */
+ORR_CHECKED struct err *amconf_load_templates(struct amconf *c, const char *dir);
+/* Adds one, as such a file. */
+ORR_CHECKED struct err *amconf_add_template(struct amconf *c, const char *name, struct slice text);
 /* A configuration that tells nobody: one receiver "null". */
 struct amconf *amconf_default(void);
 struct amconf *amconf_ref(struct amconf *c);

@@ -8,34 +8,37 @@ struct kind {
     bool send_resolved;    /* unless told */
     const char *required;  /* "a|b c": one of a and b, and c */
     const char *exclusive; /* "a|b c|d": not both */
+    const char
+        *lacks; /* settings that are not done yet, "a|b"; NULL: no such receiver is told yet */
 };
 /* send_resolved defaults and duties are Alertmanager's */
 static const struct kind kinds[] = {
     {"discord", "discord_configs", true, "webhook_url|webhook_url_file",
-     "webhook_url|webhook_url_file"},
-    {"email", "email_configs", false, "to", "auth_password|auth_password_file"},
-    {"incidentio", "incidentio_configs", true, "url|url_file", "url|url_file"},
+     "webhook_url|webhook_url_file", ""},
+    {"email", "email_configs", false, "to", "auth_password|auth_password_file", ""},
+    {"incidentio", "incidentio_configs", true, "url|url_file", "url|url_file", ""},
     {"pagerduty", "pagerduty_configs", true,
      "service_key|service_key_file|routing_key|routing_key_file",
-     "service_key|service_key_file routing_key|routing_key_file"},
-    {"slack", "slack_configs", false, "", "api_url|api_url_file app_token|app_token_file"},
-    {"webhook", "webhook_configs", true, "url|url_file", "url|url_file"},
-    {"opsgenie", "opsgenie_configs", true, "", "api_key|api_key_file"},
-    {"wechat", "wechat_configs", false, "", "api_secret|api_secret_file"},
+     "service_key|service_key_file routing_key|routing_key_file", ""},
+    {"slack", "slack_configs", false, "", "api_url|api_url_file app_token|app_token_file",
+     "update_message"},
+    {"webhook", "webhook_configs", true, "url|url_file", "url|url_file", ""},
+    {"opsgenie", "opsgenie_configs", true, "", "api_key|api_key_file", ""},
+    {"wechat", "wechat_configs", false, "", "api_secret|api_secret_file", ""},
     {"pushover", "pushover_configs", true, "user_key|user_key_file token|token_file",
-     "user_key|user_key_file token|token_file html|monospace"},
-    {"victorops", "victorops_configs", true, "routing_key", "api_key|api_key_file"},
+     "user_key|user_key_file token|token_file html|monospace", ""},
+    {"victorops", "victorops_configs", true, "routing_key", "api_key|api_key_file", ""},
     {"sns", "sns_configs", true, "topic_arn|phone_number|target_arn",
-     "topic_arn|phone_number topic_arn|target_arn phone_number|target_arn"},
-    {"telegram", "telegram_configs", true, "chat_id|chat_id_file", "bot_token|bot_token_file"},
-    {"webex", "webex_configs", true, "room_id", ""},
+     "topic_arn|phone_number topic_arn|target_arn phone_number|target_arn", ""},
+    {"telegram", "telegram_configs", true, "chat_id|chat_id_file", "bot_token|bot_token_file", ""},
+    {"webex", "webex_configs", true, "room_id", "", ""},
     {"msteams", "msteams_configs", true, "webhook_url|webhook_url_file",
-     "webhook_url|webhook_url_file"},
+     "webhook_url|webhook_url_file", ""},
     {"msteamsv2", "msteamsv2_configs", true, "webhook_url|webhook_url_file",
-     "webhook_url|webhook_url_file"},
-    {"jira", "jira_configs", true, "project issue_type", ""},
-    {"rocketchat", "rocketchat_configs", false, "", "token|token_file token_id|token_id_file"},
-    {"mattermost", "mattermost_configs", false, "", "webhook_url|webhook_url_file"},
+     "webhook_url|webhook_url_file", ""},
+    {"jira", "jira_configs", true, "project issue_type", "", ""},
+    {"rocketchat", "rocketchat_configs", false, "", "token|token_file token_id|token_id_file", ""},
+    {"mattermost", "mattermost_configs", true, "", "webhook_url|webhook_url_file", ""},
 };
 
 /* What must come from the receiver or from global: "of the receiver" and "of global". */
@@ -126,86 +129,73 @@ struct err *amconf_check_global(struct amconf_reader *r)
     return NULL;
 }
 
-/* ---- the webhook ---- */
+/* ---- what Orrery does not do yet ---- */
 
-static void no(struct amconf_integration *in, const char *what)
+static void no(struct amconf_reader *r, struct amconf_integration *in, const char *what)
 {
     if (!in->unsupported)
-        in->unsupported = what;
+        in->unsupported = arena_strdup(r->arena, what);
 }
 
-static void read_auth(struct amconf_reader *r, const struct yaml_node *http,
-                      struct amconf_integration *in)
+static bool is_off(const struct yaml_node *n)
 {
-    const struct yaml_node *basic = yaml_get(http, "basic_auth");
-    const struct yaml_node *auth = yaml_get(http, "authorization");
+    bool truth;
 
-    in->user = amconf_text(r, basic, "username");
-    in->password = amconf_text(r, basic, "password");
-    in->password_file = amconf_text(r, basic, "password_file");
-    in->auth_type = amconf_text(r, auth, "type");
-    in->credentials = amconf_text(r, auth, "credentials");
-    in->credentials_file = amconf_text(r, auth, "credentials_file");
-    if (amconf_has(http, "bearer_token"))
-        in->credentials = amconf_text(r, http, "bearer_token");
-    if (amconf_has(http, "bearer_token_file"))
-        in->credentials_file = amconf_text(r, http, "bearer_token_file");
-    if (!in->auth_type && (in->credentials || in->credentials_file))
-        in->auth_type = "Bearer";
-    if (amconf_has(basic, "username_file") || amconf_has(basic, "username_ref") ||
-        amconf_has(basic, "password_ref") || amconf_has(auth, "credentials_ref"))
-        no(in, "http_config: username_file and _ref secrets");
+    return n->kind == YAML_KIND_SCALAR && yaml_bool(n, &truth) && !truth;
 }
 
-static void read_http(struct amconf_reader *r, const struct yaml_node *http,
-                      struct amconf_integration *in)
+/* The first of "a|b" that is set. */
+static void check_lacks(struct amconf_reader *r, const struct yaml_node *n, const char *where,
+                        const char *lacks, struct amconf_integration *in)
 {
-    const struct yaml_node *tls = yaml_get(http, "tls_config");
+    struct slice rest = slice_cstr(lacks), key;
 
-    read_auth(r, http, in);
-    in->follows_redirects = amconf_bool(http, "follow_redirects", true);
-    in->ca_file = amconf_text(r, tls, "ca_file");
-    in->cert_file = amconf_text(r, tls, "cert_file");
-    in->key_file = amconf_text(r, tls, "key_file");
-    in->server_name = amconf_text(r, tls, "server_name");
-    in->is_insecure = amconf_bool(tls, "insecure_skip_verify", false);
-    if (in->ca_file || in->cert_file || in->key_file || in->server_name || in->is_insecure ||
-        amconf_has(tls, "ca") || amconf_has(tls, "cert") || amconf_has(tls, "key") ||
-        amconf_has(tls, "min_version") || amconf_has(tls, "max_version"))
-        no(in, "http_config.tls_config");
-    if (amconf_has(http, "oauth2"))
-        no(in, "http_config.oauth2");
-    if (amconf_has(http, "proxy_url") || amconf_bool(http, "proxy_from_environment", false))
-        no(in, "http_config proxies");
-    if (amconf_has(http, "http_headers"))
-        no(in, "http_config.http_headers");
+    while (rest.len && slice_split(&rest, '|', &key))
+        if (amconf_has(n, arena_cstr(r->arena, key)) &&
+            !is_off(yaml_get(n, arena_cstr(r->arena, key))))
+            no(r, in, arena_printf(r->arena, "%s%.*s", where, SLICE_ARG(key)));
 }
 
-static struct err *read_webhook(struct amconf_reader *r, const struct yaml_node *n,
-                                struct amconf_integration *in)
+static void check_supported(struct amconf_reader *r, const struct kind *k,
+                            struct amconf_integration *in)
 {
-    const struct yaml_node *http = yaml_get(n, "http_config");
+    static const struct {
+        const char *name, *where, *lacks;
+    } parts[] = {
+        {"basic_auth", "http_config.basic_auth.", "username_ref|password_ref"},
+        {"authorization", "http_config.authorization.", "credentials_ref"},
+        {"tls_config", "http_config.tls_config.", "ca_ref|cert_ref|key_ref"},
+        {"oauth2", "http_config.oauth2.",
+         "client_secret_ref|grant_type|claims|client_certificate_key|client_certificate_key_file|"
+         "client_certificate_key_id|client_certificate_key_ref|signature_algorithm|iss|audience"},
+    };
+
+    if (!k->lacks) {
+        no(r, in, "receivers of this kind");
+        return;
+    }
+    check_lacks(r, in->settings, "", k->lacks, in);
+    for (size_t i = 0; i < ORR_COUNT(parts); i++)
+        check_lacks(r, yaml_get(in->http, parts[i].name), parts[i].where, parts[i].lacks, in);
+    check_lacks(r, yaml_get(in->settings, "sigv4"), "sigv4.",
+                "profile|role_arn|external_id|use_fips_sts_endpoint|service_name", in);
+    check_lacks(r, yaml_get(yaml_get(in->http, "oauth2"), "tls_config"),
+                "http_config.oauth2.tls_config.", "ca_ref|cert_ref|key_ref", in);
+}
+
+/* ---- receivers ---- */
+
+static struct err *check_webhook(struct amconf_reader *r, const struct yaml_node *n)
+{
     const struct yaml_node *max = yaml_get(n, "max_alerts"), *url = yaml_get(n, "url");
     struct slice s = url ? url->text : SLICE_EMPTY;
     int64_t v = 0;
-    struct err *e;
 
-    in->url = amconf_text(r, n, "url");
-    in->url_file = amconf_text(r, n, "url_file");
-    if (slice_find(s, SLICE("{{"), 0) >= 0)
-        no(in, "templates in webhook url");
-    else if (url && !slice_has_prefix(s, SLICE("http://")) &&
-             !slice_has_prefix(s, SLICE("https://")) && s.len)
+    if (s.len && slice_find(s, SLICE("{{"), 0) < 0 && !slice_has_prefix(s, SLICE("http://")) &&
+        !slice_has_prefix(s, SLICE("https://")))
         return amconf_at(r, url, "url: an address with http or https is wanted");
-    if (amconf_has(n, "payload"))
-        no(in, "webhook payload");
     if (max && !yaml_is_null(max) && (!slice_to_i64(max->text, &v) || v < 0))
         return amconf_at(r, max, "max_alerts: a number that is not negative is wanted");
-    in->max_alerts = (size_t)v;
-    if ((e = amconf_duration(r, n, "timeout", 0, &in->timeout_ms)))
-        return e;
-    in->timeout_ms = ORR_MIN(in->timeout_ms, MAX_TIMEOUT_MS);
-    read_http(r, http && !yaml_is_null(http) ? http : yaml_get(r->global, "http_config"), in);
     return NULL;
 }
 
@@ -235,14 +225,16 @@ static struct err *read_kind(struct amconf_reader *r, const struct kind *k,
 
         *in = (struct amconf_integration){.kind = k->name, .index = i};
         in->send_resolved = amconf_bool(n, "send_resolved", k->send_resolved);
-        if ((e = check_duties(r, k, n)) || (e = check_http(r, n)))
+        in->settings = n;
+        in->http = yaml_get(n, "http_config");
+        if (!in->http || yaml_is_null(in->http))
+            in->http = yaml_get(r->global, "http_config");
+        if ((e = check_duties(r, k, n)) || (e = check_http(r, n)) ||
+            (strcmp(k->name, "webhook") == 0 && (e = check_webhook(r, n))) ||
+            (e = amconf_duration(r, n, "timeout", 0, &in->timeout_ms)))
             return e;
-        if (strcmp(k->name, "webhook") == 0) {
-            if ((e = read_webhook(r, n, in)))
-                return e;
-        } else {
-            no(in, "receivers of this kind");
-        }
+        in->timeout_ms = ORR_MIN(in->timeout_ms, MAX_TIMEOUT_MS);
+        check_supported(r, k, in);
         rec->n++;
     }
     return NULL;

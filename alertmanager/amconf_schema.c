@@ -80,6 +80,8 @@ static const struct {
      "update_message:b"},
     {"slack_field", "title:s value:s short:b"},
     {"slack_action", "type:s text:s url:s style:s name:s value:s confirm:@slack_confirm"},
+    {"rocketchat_action", "type:s text:s url:s image_url:s is_webview:b webview_height_ratio:s "
+                          "msg:s msg_in_chat_window:b msg_processing_type:s"},
     {"slack_confirm", "text:s title:s ok_text:s dismiss_text:s"},
     {"webhook", "send_resolved:b http_config:@http url:s url_file:s max_alerts:i timeout:d "
                 "payload:*"},
@@ -106,17 +108,22 @@ static const struct {
     {"msteamsv2", "send_resolved:b http_config:@http webhook_url:U webhook_url_file:s title:s "
                   "text:s"},
     {"jira", "send_resolved:b http_config:@http api_url:U api_type:s project:s summary:* "
-             "description:* labels:L priority:s issue_type:s reopen_transition:s "
+             "description:* labels:* priority:s issue_type:s reopen_transition:s "
              "resolve_transition:s wont_fix_resolution:s reopen_duration:d fields:*"},
     {"rocketchat", "send_resolved:b http_config:@http api_url:U channel:s token:s token_file:s "
                    "token_id:s token_id_file:s color:s title:s title_link:s text:s "
                    "fields:[slack_field short_fields:b emoji:s icon_url:s image_url:s thumb_url:s "
-                   "link_names:b actions:[slack_action"},
+                   "link_names:b actions:[rocketchat_action"},
     {"mattermost", "send_resolved:b http_config:@http webhook_url:U webhook_url_file:s channel:s "
                    "username:s text:s fallback:s color:s pretext:s author_name:s author_link:s "
                    "author_icon:s title:s title_link:s fields:[slack_field thumb_url:s footer:s "
-                   "footer_icon:s image_url:s icon_url:s icon_emoji:s attachments:* props:* "
-                   "priority:*"},
+                   "footer_icon:s image_url:s icon_url:s icon_emoji:s type:s "
+                   "attachments:[mm_attachment props:@mm_props priority:@mm_priority"},
+    {"mm_attachment", "fallback:s color:s pretext:s text:s author_name:s author_link:s "
+                      "author_icon:s title:s title_link:s fields:[slack_field thumb_url:s footer:s "
+                      "footer_icon:s image_url:s"},
+    {"mm_props", "card:s"},
+    {"mm_priority", "priority:s requested_ack:b persistent_notifications:b"},
 };
 
 static const char *fields_of(struct slice name)

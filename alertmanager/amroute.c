@@ -82,14 +82,29 @@ void amroute_group_key(struct buf *out, const struct amroute *route, struct labe
     amroute_labels_text(out, group);
 }
 
-bool amroute_is_muted(const struct amroute *route, int64_t unix_s)
+void amroute_muted_by(const struct amroute *route, int64_t unix_s, amroute_name_fn *fn, void *arg)
 {
     bool is_active = route->n_active == 0;
 
     for (size_t i = 0; i < route->n_mute; i++)
         if (timeint_contains(route->mute[i], unix_s))
-            return true;
+            fn(arg, route->mute_names[i]);
     for (size_t i = 0; !is_active && i < route->n_active; i++)
         is_active = timeint_contains(route->active[i], unix_s);
-    return !is_active;
+    for (size_t i = 0; !is_active && i < route->n_active; i++)
+        fn(arg, route->active_names[i]);
+}
+
+static void set_true(void *arg, struct slice name)
+{
+    (void)name;
+    *(bool *)arg = true;
+}
+
+bool amroute_is_muted(const struct amroute *route, int64_t unix_s)
+{
+    bool ret = false;
+
+    amroute_muted_by(route, unix_s, set_true, &ret);
+    return ret;
 }

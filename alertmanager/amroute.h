@@ -22,3 +22,6 @@ void amroute_labels_text(struct buf *out, struct labels ls);
 void amroute_group_key(struct buf *out, const struct amroute *route, struct labels group);
 /* Whether the route is silent at this time (mute_time_intervals, active_time_intervals). */
 bool amroute_is_muted(const struct amroute *route, int64_t unix_s);
+/* fn for the name of each interval that makes it so. */
+typedef void amroute_name_fn(void *arg, struct slice name);
+void amroute_muted_by(const struct amroute *route, int64_t unix_s, amroute_name_fn *fn, void *arg);

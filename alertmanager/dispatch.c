@@ -35,6 +35,7 @@ struct dispatch *dispatch_new(const struct dispatch_opts *opts, const struct dis
 
     d->tenant = slice_of(slice_dup(opts->tenant), opts->tenant.len);
     d->log = opts->log;
+    d->silences = opts->silences;
     d->ops = *ops;
     d->conf = amconf_ref(conf);
     d->peer_timeout_ns = opts->peer_timeout_ns;
@@ -85,6 +86,20 @@ struct putting {
     bool is_refused;
 };
 
+/* Told of all that was over, a group ends: what comes then waits as in a new one. It is not freed until
+ * the next housekeeping. */
+static bool has_ended(const struct group *g)
+{
+    return g->has_flushed && !g->alerts.len && !g->notes;
+}
+
+static void begin_group(struct dispatch *d, struct group *g, struct dispatch_now now)
+{
+    g->has_flushed = g->has_yielded = g->yields = false;
+    g->next_ns = now.mono_ns + g->route->group_wait_ms * MS;
+    dispatch_schedule(d, g);
+}
+
 /* NULL when there are too many. */
 static struct group *group_of(struct putting *p, const struct amroute *route)
 {
@@ -94,6 +109,8 @@ static struct group *group_of(struct putting *p, const struct amroute *route)
     struct group *g = map_get(&d->groups, slice_of(key, sizeof(key)));
     struct buf b = {0};
 
+    if (g && has_ended(g))
+        begin_group(d, g, p->now);
     if (g || (d->max_groups && d->groups.len >= d->max_groups))
         return g;
     g = mem_new(struct group);
@@ -104,8 +121,7 @@ static struct group *group_of(struct putting *p, const struct amroute *route)
     amroute_group_key(&b, route, ls);
     g->key = slice_of(slice_dup(buf_slice(&b)), b.len);
     buf_done(&b);
-    g->next_ns = p->now.mono_ns + route->group_wait_ms * MS;
-    dispatch_schedule(d, g);
+    begin_group(d, g, p->now);
     return g;
 }
 
@@ -120,8 +136,9 @@ static void put_in_group(void *arg, const struct amroute *route)
         return;
     }
     alert_unref(map_put(&g->alerts, fp_key(&p->alert->fingerprint), alert_ref(p->alert)));
-    /* a first flush does not wait for an alert that has waited long enough elsewhere */
-    if (!g->has_flushed && p->alert->starts_ns + route->group_wait_ms * MS < p->now.wall_ns) {
+    /* a group that begins with an alert that has waited long enough elsewhere does not wait */
+    if (!g->has_flushed && g->alerts.len == 1 &&
+        p->alert->starts_ns + route->group_wait_ms * MS < p->now.wall_ns) {
         g->next_ns = p->now.mono_ns;
         dispatch_schedule(p->d, g);
     }
@@ -223,6 +240,8 @@ static void drop_resolved(struct dispatch *d, int64_t wall_ns)
         struct alert *a = map_del(&d->alerts, fp_key(fp));
 
         inhibit_drop(d->inhibit, d->conf, a);
+        if (d->silences)
+            silences_forget(d->silences, d->tenant, a->fingerprint);
         alert_unref(a);
     }
     vec_done(&dead);
@@ -268,6 +287,13 @@ const struct map *dispatch_alerts(const struct dispatch *d)
 const struct alert *dispatch_inhibitor(const struct dispatch *d, struct labels ls, int64_t wall_ns)
 {
     return inhibit_find(d->inhibit, d->conf, ls, wall_ns);
+}
+
+bool dispatch_silencers(const struct dispatch *d, const struct alert *a, int64_t wall_ns,
+                        silence_vec *ret)
+{
+    return d->silences &&
+           silences_find(d->silences, d->tenant, a->fingerprint, a->labels, wall_ns, ret);
 }
 
 size_t dispatch_groups(const struct dispatch *d)

@@ -3,7 +3,7 @@
  * notifications and log entries go out through an interface; nothing here knows a socket or clock.
  *
  *   dispatch_put ─▶ routes ─▶ groups ── group_wait, then every group_interval ──▶ flush
- *   flush ─▶ inhibited and muted alerts left out ─▶ a note for each integration of the receiver
+ *   flush ─▶ inhibited, silenced and muted alerts left out ─▶ a note for each integration of the receiver
  *   note:  WAIT position × peer_timeout ─▶ ask the log ─▶ slot ─▶ ASK peers ─▶ SEND ─▶ told: into
  *          ▲                               │                      │           │       the log, spread
  *          │                               └─▶ known: done        └─▶ held    └─▶ failed
@@ -25,8 +25,8 @@
  * At most max_sends notes of one receiver are in ASK or SEND; the others queue, so that a receiver
  * that hangs delays only itself.
  *
- * Resolved alerts leave a group once all its integrations were told; an empty group goes at the
- * next housekeeping (30 s). Resolved alerts leave the tenant after 30 min.
+ * Resolved alerts leave a group once all its integrations were told; that is the end of one that is
+ * empty then: the next alert waits group_wait again. Resolved alerts leave the tenant after 30 min.
  *
  * mono_ns drives timers, wall_ns is compared with alerts and the log.
  *
@@ -36,6 +36,7 @@
 #include "alertmanager/alert.h"
 #include "alertmanager/amconf.h"
 #include "alertmanager/nflog.h"
+#include "alertmanager/silences.h"
 #include "common/base/map.h"
 #include "common/base/rng.h"
 
@@ -48,6 +49,7 @@ struct dispatch_now {
 /* A notification to be sent: lent until dispatch_sent(). */
 struct dispatch_note {
     uint64_t id;
+    struct amconf *conf; /* what route and integration are of */
     const struct amroute *route;
     const struct amconf_integration *integration;
     struct slice group_key, receiver;
@@ -79,8 +81,9 @@ struct dispatch_metrics {
 };
 
 struct dispatch_opts {
-    struct slice tenant; /* copied */
-    struct nflog *log;   /* shared, outlives it */
+    struct slice tenant;       /* copied */
+    struct nflog *log;         /* shared, outlives it */
+    struct silences *silences; /* likewise; NULL: none */
     int64_t peer_timeout_ns;
     size_t max_alerts;                /* 0: no bound */
     size_t max_groups;                /* 0: no bound */
@@ -133,6 +136,9 @@ typedef void dispatch_group_fn(void *arg, const struct dispatch_group_view *g);
 void dispatch_each_group(const struct dispatch *d, dispatch_group_fn *fn, void *arg);
 /* The alert that mutes ls, lent, or NULL. */
 const struct alert *dispatch_inhibitor(const struct dispatch *d, struct labels ls, int64_t wall_ns);
+/* The silences that mute a, as silences_find(). */
+bool dispatch_silencers(const struct dispatch *d, const struct alert *a, int64_t wall_ns,
+                        silence_vec *ret);
 size_t dispatch_groups(const struct dispatch *d);
 /* Whether nothing is held and nothing under way. */
 bool dispatch_is_idle(const struct dispatch *d);

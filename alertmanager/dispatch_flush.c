@@ -19,7 +19,7 @@ static void audible(struct dispatch *d, struct group *g, int64_t wall_ns, alert_
     MAP_FOREACH (e, &g->alerts) {
         struct alert *a = e->value;
 
-        if (!dispatch_inhibitor(d, a->labels, wall_ns))
+        if (!dispatch_inhibitor(d, a->labels, wall_ns) && !dispatch_silencers(d, a, wall_ns, NULL))
             vec_push(ret, alert_ref(a));
     }
     if (ret->len)

@@ -58,6 +58,7 @@ struct note {
 struct dispatch {
     struct slice tenant;
     struct nflog *log;
+    struct silences *silences;
     struct dispatch_ops ops;
     struct amconf *conf;
     struct map alerts; /* fingerprint bytes → struct alert */

@@ -180,6 +180,7 @@ static void send(struct dispatch *d, struct note *n, struct dispatch_now now)
 {
     struct dispatch_note out = {
         .id = n->id,
+        .conf = n->conf,
         .route = n->route,
         .integration = n->integration,
         .group_key = n->group_key,

@@ -1,12 +1,13 @@
 #include "alertmanager/notify.h"
 
-#include "common/base/fsx.h"
+#include "alertmanager/notify_render.h"
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 
-#define SECRET_MAX_BYTES 65536
-#define ANSWER_MAX_BYTES 65536
-#define MAX_REDIRECTS 10
+#define DRAINED_BYTES (64u << 20) /* of an answer; its beginning is looked at */
+#define MAX_TOKENS 10000
+#define TOKEN_EARLY_S 10 /* a token is renewed before it expires */
 
 struct notifier {
     struct http_client *http;
@@ -16,7 +17,13 @@ struct notifier {
     notifier_done_fn *done;
     void *arg;
     VEC(struct sending *) sendings;
+    struct map tokens; /* key → struct token */
     struct notifier_metrics metrics;
+};
+
+struct token {
+    struct slice text;
+    int64_t until_ns; /* mono */
 };
 
 struct sending {
@@ -25,15 +32,14 @@ struct sending {
     uint64_t id;
     struct slice tenant, group_key, receiver; /* heap */
     const char *kind;
-    char *url, *user, *password, *auth_type, *credentials;
-    char *url_file, *password_file, *credentials_file;
-    bool follows_redirects;
-    struct buf body;
-    int64_t timeout_ms;
+    int64_t deadline_ns; /* mono; of all its requests */
     unsigned attempt;
+    struct notify_render *render;
+    const struct notify_request *request; /* of the render; NULL: all is said */
     struct http_client_call *call;
-    struct err *failed; /* of the job, or what is not supported */
-    bool is_final;
+    struct buf answer; /* the beginning of it */
+    struct err *failed;
+    bool may_retry;
 };
 
 struct notifier *notifier_new(struct http_client *http, struct job_pool *jobs, struct loop *loop,
@@ -62,17 +68,27 @@ bool notifier_busy(const struct notifier *n)
 
 static void sending_free(struct sending *s)
 {
-    char *texts[] = {s->url,         s->user,     s->password,      s->auth_type,
-                     s->credentials, s->url_file, s->password_file, s->credentials_file};
-
-    for (size_t i = 0; i < ORR_COUNT(texts); i++)
-        mem_free(texts[i]);
     mem_free((void *)s->tenant.ptr);
     mem_free((void *)s->group_key.ptr);
     mem_free((void *)s->receiver.ptr);
-    buf_done(&s->body);
+    notify_render_free(s->render);
+    buf_done(&s->answer);
     err_free(s->failed);
     mem_free(s);
+}
+
+static void token_free(struct token *t)
+{
+    mem_free((void *)t->text.ptr);
+    mem_free(t);
+}
+
+static void forget_tokens(struct notifier *n)
+{
+    MAP_FOREACH (e, &n->tokens)
+        token_free(e->value);
+    map_done(&n->tokens);
+    n->tokens = (struct map){0};
 }
 
 void notifier_free(struct notifier *n)
@@ -84,9 +100,50 @@ void notifier_free(struct notifier *n)
         sending_free(*s);
     }
     vec_done(&n->sendings);
+    forget_tokens(n);
     mem_free((void *)n->external_url.ptr);
     mem_free(n);
 }
+
+/* ---- tokens ---- */
+
+static void give_token(struct sending *s)
+{
+    struct slice key = notify_render_token_key(s->render);
+    const struct token *t = key.len ? map_get(&s->n->tokens, key) : NULL;
+
+    if (t && t->until_ns > clock_mono_ns(&clock_system))
+        notify_render_give_token(s->render, t->text);
+}
+
+static void drop_token(struct notifier *n, struct slice key)
+{
+    struct token *t = key.len ? map_del(&n->tokens, key) : NULL;
+
+    if (t)
+        token_free(t);
+}
+
+static void keep_token(struct sending *s)
+{
+    struct slice key = notify_render_token_key(s->render), text;
+    struct notifier *n = s->n;
+    int64_t lifetime_s;
+    struct token *t;
+
+    text = notify_render_fetched_token(s->render, &lifetime_s);
+    if (!text.len || lifetime_s <= TOKEN_EARLY_S)
+        return;
+    if (n->tokens.len >= MAX_TOKENS)
+        forget_tokens(n);
+    drop_token(n, key);
+    t = mem_new(struct token);
+    t->text = slice_of(slice_dup(text), text.len);
+    t->until_ns = clock_mono_ns(&clock_system) + (lifetime_s - TOKEN_EARLY_S) * NS_PER_S;
+    (void)map_put(&n->tokens, key, t);
+}
+
+/* ---- the course of one ---- */
 
 /* Takes e. */
 static void end(struct sending *s, struct err *e, bool may_retry)
@@ -111,93 +168,119 @@ static void end(struct sending *s, struct err *e, bool may_retry)
     sending_free(s);
 }
 
-static void on_answer(void *arg, struct err *e, struct http_client_reply *r)
+static void prepare(struct sending *s);
+
+static void on_answer(void *arg, struct err *e, struct http_client_reply *reply)
 {
     struct sending *s = arg;
     bool may_retry = true;
 
     s->call = NULL;
-    if (!e && r->status / 100 != 2) {
-        may_retry = r->status / 100 == 5 || r->status == 429;
-        e = err_new(ERR_NET, "%s answered %d", s->kind, r->status);
+    if (!e) {
+        struct notify_answer a = {reply->status, http_client_reply_header(reply, "Content-Type"),
+                                  s->request->mail ? buf_slice(&reply->body)
+                                                   : buf_slice(&s->answer)};
+
+        if (!(e = notify_render_judge(s->render, &a, &may_retry)))
+            keep_token(s);
+        if (notify_render_token_is_bad(s->render))
+            drop_token(s->n, notify_render_token_key(s->render));
     }
-    end(s, e, may_retry);
-}
-
-static void post(struct sending *s)
-{
-    char *auth = s->credentials ? mem_printf("Authorization: %s %s",
-                                             s->auth_type ? s->auth_type : "Bearer", s->credentials)
-                                : NULL;
-    const char *headers[] = {auth};
-    struct http_client_req req = {
-        .method = "POST",
-        .url = s->url,
-        .headers = headers,
-        .header_count = auth ? 1 : 0,
-        .body = buf_slice(&s->body),
-        .content_type = "application/json",
-        .timeout_ms = s->timeout_ms,
-        .max_response_bytes = ANSWER_MAX_BYTES,
-        .user = s->user,
-        .password = s->password ? s->password : "",
-        .max_redirects = s->follows_redirects ? MAX_REDIRECTS : 0,
-    };
-    struct err *e = http_client_request(s->n->http, &req, on_answer, s, &s->call);
-
-    mem_free(auth);
     if (e)
-        end(s, e, true);
+        end(s, e, may_retry);
+    else
+        prepare(s);
 }
 
-/* ---- secrets in files ---- */
-
-static struct err *read_secret(const char *path, char **ret)
-{
-    struct buf b = {0};
-    struct err *e;
-
-    if (!path)
-        return NULL;
-    if (!(e = fsx_read(path, SECRET_MAX_BYTES, &b))) {
-        mem_free(*ret);
-        *ret = slice_dup(slice_trim(buf_slice(&b)));
-    }
-    buf_done(&b);
-    return e;
-}
-
-static void read_files(void *arg)
+/* However much it is, who answers has been told. */
+static bool keep_piece(void *arg, struct slice piece)
 {
     struct sending *s = arg;
 
-    if (s->failed)
-        return;
-    s->failed = read_secret(s->url_file, &s->url);
-    if (!s->failed)
-        s->failed = read_secret(s->password_file, &s->password);
-    if (!s->failed)
-        s->failed = read_secret(s->credentials_file, &s->credentials);
+    buf_slice_append(&s->answer, slice_sub(piece, 0, NOTIFY_MAX_ANSWER - s->answer.len));
+    return true;
+}
+
+static void post(struct sending *s, int64_t left_ms)
+{
+    const struct notify_request *q = s->request;
+    char *url = slice_dup(q->mail ? SLICE_EMPTY : q->url);
+    struct http_client_req req = {
+        .method = q->method,
+        .url = url,
+        .headers = (const char *const *)q->headers,
+        .header_count = q->n_headers,
+        .body = q->body,
+        .content_type = q->content_type,
+        .timeout_ms = left_ms,
+        .max_response_bytes = DRAINED_BYTES,
+        .on_data = keep_piece,
+        .is_url_secret = true,
+        .user = q->user,
+        .password = q->password,
+        .max_redirects = q->max_redirects,
+        .tls = q->tls,
+        .proxy = q->proxy,
+        .no_proxy = q->no_proxy,
+        .proxy_headers = (const char *const *)q->proxy_headers,
+        .proxy_header_count = q->n_proxy_headers,
+    };
+    struct err *e;
+
+    buf_reset(&s->answer);
+    if (q->mail) {
+        struct mail_req mail = *q->mail;
+
+        mail.timeout_ms = left_ms;
+        e = mail_send(s->n->http, &mail, on_answer, s, &s->call);
+    } else {
+        e = http_client_request(s->n->http, &req, on_answer, s, &s->call);
+    }
+    mem_free(url);
+    if (e)
+        end(s, e, true);
 }
 
 static void begin(void *arg)
 {
     struct sending *s = arg;
+    int64_t left_ms = (s->deadline_ns - clock_mono_ns(&clock_system)) / NS_PER_MS;
     struct err *e = s->failed;
 
     s->failed = NULL;
     if (e)
-        end(s, e, !s->is_final);
+        end(s, e, s->may_retry);
+    else if (!s->request)
+        end(s, NULL, false);
+    else if (left_ms <= 0)
+        end(s, err_new(ERR_TIMEOUT, "%s: no time is left", s->kind), true);
     else
-        post(s);
+        post(s, left_ms);
+}
+
+static void render(void *arg)
+{
+    struct sending *s = arg;
+
+    s->failed = notify_render_next(s->render, &s->request, &s->may_retry);
+}
+
+static void prepare(struct sending *s)
+{
+    struct err *e = job_run(s->n->jobs, s->n->loop, render, begin, s);
+
+    if (e) {
+        s->failed = e;
+        s->may_retry = true;
+        loop_post(s->n->loop, begin, s);
+    }
 }
 
 void notifier_send(struct notifier *n, struct slice tenant, const struct dispatch_note *note)
 {
     const struct amconf_integration *in = note->integration;
-    struct sending *s = mem_new(struct sending);
     int64_t timeout = in->timeout_ms ? ORR_MIN(in->timeout_ms, note->left_ms) : note->left_ms;
-    struct err *e = NULL;
+    struct sending *s = mem_new(struct sending);
 
     s->n = n;
     s->id = note->id;
@@ -206,30 +289,16 @@ void notifier_send(struct notifier *n, struct slice tenant, const struct dispatc
     s->receiver = slice_of(slice_dup(note->receiver), note->receiver.len);
     s->kind = in->kind;
     s->attempt = note->attempt;
-    s->timeout_ms = timeout;
+    s->deadline_ns = clock_mono_ns(&clock_system) + timeout * NS_PER_MS;
     s->at = n->sendings.len;
     vec_push(&n->sendings, s);
     if (in->unsupported) {
         n->metrics.unsupported++;
-        s->is_final = true;
         s->failed = err_new(ERR_UNSUPPORTED, "%s: %s: not supported", in->kind, in->unsupported);
         loop_post(n->loop, begin, s);
         return;
     }
-    s->url = mem_strdup(in->url);
-    s->user = mem_strdup(in->user);
-    s->password = mem_strdup(in->password);
-    s->auth_type = mem_strdup(in->auth_type);
-    s->credentials = mem_strdup(in->credentials);
-    s->url_file = mem_strdup(in->url_file);
-    s->password_file = mem_strdup(in->password_file);
-    s->credentials_file = mem_strdup(in->credentials_file);
-    s->follows_redirects = in->follows_redirects;
-    notify_webhook(&s->body, note, n->external_url);
-    if (!s->url_file && !s->password_file && !s->credentials_file)
-        loop_post(n->loop, begin, s);
-    else if ((e = job_run(n->jobs, n->loop, read_files, begin, s))) {
-        s->failed = e;
-        loop_post(n->loop, begin, s);
-    }
+    s->render = notify_render_new(note->conf, note, n->external_url, clock_wall_ns(&clock_system));
+    give_token(s);
+    prepare(s);
 }

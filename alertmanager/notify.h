@@ -1,9 +1,8 @@
 /*
- * Telling receivers. notify_webhook() writes the body that Alertmanager's webhook posts, version
- * "4"; a struct notifier sends it.
+ * Telling receivers: what notify_render.h makes of a note is sent, its answers are judged there. Templates are run and
+ * secrets in files read, anew for each notification, on a worker.
  *
- * A 2xx answer is success; 5xx, 429, no connection and time-outs may be tried again; anything else
- * is final. Secrets kept in files are read anew for each notification, on a worker.
+ * Tokens that were fetched (OAuth 2, WeChat) are kept for the notifications after it until they expire or are refused.
  *
  * Owner of a notifier: its loop.
  */
@@ -11,8 +10,6 @@
 #include "alertmanager/dispatch.h"
 #include "common/base/job.h"
 #include "common/net/http_client.h"
-
-void notify_webhook(struct buf *out, const struct dispatch_note *note, struct slice external_url);
 
 struct notifier;
 struct notifier_metrics {

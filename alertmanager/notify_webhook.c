@@ -1,7 +1,10 @@
+/*
+ * The webhook: Alertmanager's body of version "4", or the payload of the settings. The address may be a template.
+ */
 #include <inttypes.h>
 #include <string.h>
 
-#include "alertmanager/notify.h"
+#include "alertmanager/notify_internal.h"
 
 static struct labels labels_of(const struct alert *a, bool annotations)
 {
@@ -63,10 +66,10 @@ static void receiver_name(struct buf *out, struct slice name)
     buf_done(&b);
 }
 
-void notify_webhook(struct buf *out, const struct dispatch_note *note, struct slice external_url)
+void notify_webhook_body(struct buf *out, const struct dispatch_note *note,
+                         struct slice external_url, size_t max_alerts, const char *version)
 {
-    size_t max = note->integration->max_alerts, total = note->alerts->len;
-    size_t n = max && max < total ? max : total;
+    size_t total = note->alerts->len, n = max_alerts ? ORR_MIN(max_alerts, total) : total;
     bool any_firing = false;
 
     for (size_t i = 0; i < n; i++)
@@ -88,7 +91,25 @@ void notify_webhook(struct buf *out, const struct dispatch_note *note, struct sl
     buf_json_str(out, external_url);
     buf_str(out, ",\"notification_reason\":");
     buf_json_str(out, slice_cstr(nflog_reason_text(note->reason)));
-    buf_str(out, ",\"routeLabels\":{},\"version\":\"4\",\"groupKey\":");
+    buf_printf(out, ",\"routeLabels\":{},\"version\":\"%s\",\"groupKey\":", version);
     buf_json_str(out, note->group_key);
     buf_printf(out, ",\"truncatedAlerts\":%zu}\n", total - n);
 }
+
+static void build(struct notify_render *r)
+{
+    const struct yaml_node *payload = yaml_get(r->settings, "payload");
+    struct buf b = {.max_bytes = NOTIFY_MAX_BODY};
+    uint64_t max = 0;
+
+    if ((r->is_told = r->step > 0))
+        return;
+    (void)slice_to_u64(notify_raw(r->settings, "max_alerts", "0"), &max);
+    if (payload && !(payload->kind == YAML_KIND_SCALAR && yaml_is_null(payload)))
+        notify_value(r, &b, "payload", payload);
+    else
+        notify_webhook_body(&b, &r->note, r->external_url, max, "4");
+    notify_post(r, notify_expand(r, "url", notify_secret(r, "url", NULL), false), &b);
+}
+
+const struct notify_kind notify_kind_webhook = {.name = "webhook", .build = build};

@@ -400,7 +400,8 @@ static struct catalogue_origin origin_of(const struct flush *f)
     const struct plan_job *job = f->job;
     int64_t since_ms = clock_wall_ms(&clock_system) - LOOKBACK_MS + SPARE_MS;
     const struct member *first = holder(r, job->inputs[0].position);
-    bool is_zone = r->set.by_zone && job->window_ms >= since_ms, is_one = true;
+    bool is_known = r->set.max_fail > 0 && job->window_ms >= since_ms;
+    bool is_zone = is_known && r->set.by_zone, is_one = is_known;
 
     for (size_t i = 1; i < job->n; i++) {
         const struct member *m = holder(r, job->inputs[i].position);
@@ -408,8 +409,6 @@ static struct catalogue_origin origin_of(const struct flush *f)
         is_zone = is_zone && strcmp(m->zone, first->zone) == 0;
         is_one = is_one && m == first;
     }
-    if (r->set.max_fail == 0)
-        return (struct catalogue_origin){.zone = SLICE_EMPTY};
     return (struct catalogue_origin){.zone = is_zone ? slice_cstr(first->zone) : SLICE_EMPTY,
                                      .instance =
                                          is_one ? slice_cstr(first->instance) : SLICE_EMPTY};

@@ -1,5 +1,7 @@
 #include "compactor/sweep.h"
 
+#include <stdlib.h>
+
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/block/block_store.h"
@@ -7,9 +9,11 @@
 struct sweeping {
     const struct sweep_opts *opts;
     struct slice tenant;
-    int64_t now_ms, mono_ms; /* the second: when the catalogue was read */
-    struct err *first;       /* of what failed of single blocks */
-    unsigned in_a_row;       /* that failed */
+    int64_t now_ms;
+    char etag
+        [OBJSTORE_ETAG_BYTES]; /* of the catalogue that deletions go by; "": it may be an old one */
+    struct err *first;         /* of what failed of single blocks */
+    unsigned in_a_row;         /* that failed */
     struct arena *arena;
     struct sweep_result *res;
 };
@@ -136,10 +140,38 @@ static struct err *look_into(struct sweeping *s, struct slice dir, struct ulid u
     return NULL;
 }
 
+static int by_id(const void *a, const void *b)
+{
+    return ulid_cmp(*(const struct ulid *)a, *(const struct ulid *)b);
+}
+
+/* All that the catalogue names, sorted: there may be as many directories as blocks, and each is looked for. */
+static struct sweep_ids known_ids(const struct sweeping *s, const struct catalogue *c)
+{
+    size_t n, n_retired;
+    const struct catalogue_block *b = catalogue_blocks(c, &n);
+    const struct catalogue_retired *r = catalogue_retired(c, &n_retired);
+    struct sweep_ids ids = {arena_array(s->arena, struct ulid, n + n_retired), 0};
+
+    for (size_t i = 0; i < n; i++)
+        ids_add(&ids, b[i].ulid);
+    for (size_t i = 0; i < n_retired; i++)
+        ids_add(&ids, r[i].ulid);
+    if (ids.n)
+        qsort(ids.ptr, ids.n, sizeof(*ids.ptr), by_id);
+    return ids;
+}
+
+static bool is_known(const struct sweep_ids *ids, struct ulid u)
+{
+    return ids->n && bsearch(&u, ids->ptr, ids->n, sizeof(u), by_id);
+}
+
 static struct err *find_orphans(struct sweeping *s, const struct catalogue *c)
 {
     struct slice prefix =
         slice_cstr(arena_printf(s->arena, "%s/%.*s/", s->opts->signal->name, SLICE_ARG(s->tenant)));
+    struct sweep_ids known = known_ids(s, c);
     struct objstore_listing l;
     size_t start;
     struct err *e =
@@ -156,7 +188,7 @@ static struct err *find_orphans(struct sweeping *s, const struct catalogue *c)
         struct ulid u;
 
         if (!en->is_prefix || !ulid_parse(slice_sub(name, 0, name.len - 1), &u) ||
-            catalogue_find(c, u) || catalogue_is_retired(c, u))
+            is_known(&known, u))
             continue;
         if (!goes_on(s, u, look_into(s, en->key, u)))
             break;
@@ -182,17 +214,62 @@ static struct err *retire(void *arg, struct catalogue *c, bool *ret_changed)
 
 /* ---- 3: deletion ---- */
 
-static struct err *delete_one(struct sweeping *s, const struct catalogue *c,
-                              const struct catalogue_retired *r)
+/* *io_c becomes what the bucket has now. */
+static struct err *refresh(struct sweeping *s, struct catalogue **io_c)
 {
-    struct err *e;
+    struct slice signal = signal_name(s->opts->signal);
+    char etag[OBJSTORE_ETAG_BYTES];
+    struct catalogue *c;
+    struct err *e = catalogue_stat(s->opts->store, signal, s->tenant, etag);
 
-    if (s->opts->is_dry || catalogue_find(c, r->ulid)) /* live: it is only to be forgotten */
-        return NULL;
-    if ((e = block_store_delete(s->opts->store, block_store_dir(s->arena, c, r->ulid, r->dir))))
+    if (e || (etag[0] && strcmp(etag, s->etag) == 0))
         return e;
-    say(s, "deleted", r->ulid);
+    /* a change between the two is noticed the next time: what is read is then newer than the etag */
+    if ((e = catalogue_load(s->opts->store, signal, s->tenant, &c)))
+        return e;
+    memcpy(s->etag, etag, sizeof(etag));
+    catalogue_free(*io_c);
+    *io_c = c;
     return NULL;
+}
+
+static bool is_due(const struct sweeping *s, const struct catalogue_retired *r)
+{
+    return r->at_ms <= s->now_ms - s->opts->delay_ms;
+}
+
+/* NULL: another sweep has ended it. */
+static const struct catalogue_retired *find_due(const struct sweeping *s, const struct catalogue *c,
+                                                struct ulid u)
+{
+    size_t n;
+    const struct catalogue_retired *r = catalogue_retired(c, &n);
+
+    for (size_t i = 0; i < n; i++)
+        if (ulid_eq(r[i].ulid, u))
+            return is_due(s, &r[i]) ? &r[i] : NULL;
+    return NULL;
+}
+
+/* *ret_deleted: it is to be forgotten. */
+static struct err *delete_one(struct sweeping *s, struct catalogue **io_c, struct ulid u,
+                              bool *ret_deleted)
+{
+    const struct catalogue_retired *r;
+    struct err *e = NULL;
+
+    *ret_deleted = false;
+    if (!s->opts->is_dry && (e = refresh(s, io_c)))
+        return e;
+    if (!(r = find_due(s, *io_c, u)))
+        return NULL;
+    if (!s->opts->is_dry && !catalogue_find(*io_c, u)) { /* live: it is only to be forgotten */
+        e = block_store_delete(s->opts->store, block_store_dir(s->arena, *io_c, u, r->dir));
+        if (!e)
+            say(s, "deleted", u);
+    }
+    *ret_deleted = !e;
+    return e;
 }
 
 static bool may_delete(const struct sweeping *s)
@@ -200,28 +277,40 @@ static bool may_delete(const struct sweeping *s)
     return !s->opts->may_delete || s->opts->may_delete(s->opts->arg, s->tenant);
 }
 
-static void delete_due(struct sweeping *s, const struct catalogue *c)
+/* Of those that are due; the others are counted as waiting. */
+static struct sweep_ids ids_due(const struct sweeping *s, const struct catalogue *c)
 {
-    size_t n, start;
-    const struct catalogue_retired *all = catalogue_retired(c, &n);
-    bool is_over = false;
+    size_t n;
+    const struct catalogue_retired *r = catalogue_retired(c, &n);
+    struct sweep_ids ids = {arena_array(s->arena, struct ulid, n), 0};
+
+    for (size_t i = 0; i < n; i++)
+        if (is_due(s, &r[i]))
+            ids_add(&ids, r[i].ulid);
+    s->res->waiting = n - ids.n;
+    return ids;
+}
+
+static void delete_due(struct sweeping *s, struct catalogue **io_c)
+{
+    struct sweep_ids due = ids_due(s, *io_c);
+    size_t start = first_of(s, due.n);
+    bool is_over = false, is_deleted;
 
     s->res->deleted.ptr = arena_array(s->arena, struct ulid, SWEEP_MAX_DELETIONS);
     s->in_a_row = 0;
-    start = first_of(s, n);
-    for (size_t i = 0; i < n; i++) {
-        const struct catalogue_retired *r = &all[(start + i) % n];
+    for (size_t i = 0; i < due.n; i++) {
+        struct ulid u = due.ptr[(start + i) % due.n];
         struct err *e;
 
-        if (is_over || r->at_ms > s->now_ms - s->opts->delay_ms ||
-            s->res->deleted.n == SWEEP_MAX_DELETIONS ||
-            clock_mono_ms(&clock_system) - s->mono_ms > SWEEP_FRESH_MS || !may_delete(s)) {
+        if (is_over || s->res->deleted.n == SWEEP_MAX_DELETIONS || !may_delete(s)) {
             s->res->waiting++;
             continue;
         }
-        if (!(e = delete_one(s, c, r)))
-            ids_add(&s->res->deleted, r->ulid);
-        is_over = !goes_on(s, r->ulid, e);
+        e = delete_one(s, io_c, u, &is_deleted);
+        if (is_deleted)
+            ids_add(&s->res->deleted, u);
+        is_over = !goes_on(s, u, e);
     }
 }
 
@@ -250,7 +339,6 @@ static struct err *edit(struct sweeping *s, catalogue_edit_fn *fn, struct catalo
     catalogue_free(*io_c);
     *io_c = c;
     s->res->version = catalogue_version(c);
-    s->mono_ms = clock_mono_ms(&clock_system);
     return NULL;
 }
 
@@ -276,7 +364,6 @@ struct err *sweep_tenant(const struct sweep_opts *opts, struct slice tenant, int
     struct err *e;
 
     *ret = (struct sweep_result){.waiting = 0};
-    s.mono_ms = clock_mono_ms(&clock_system);
     if ((e = catalogue_load(opts->store, signal_name(opts->signal), tenant, &c)))
         return e;
     find_expired(&s, c);
@@ -285,7 +372,7 @@ struct err *sweep_tenant(const struct sweep_opts *opts, struct slice tenant, int
         !(e = edit(&s, retire, &c)))
         say_all(&s);
     if (!e) {
-        delete_due(&s, c);
+        delete_due(&s, &c);
         if (ret->deleted.n)
             e = edit(&s, forget, &c);
     }

@@ -29,8 +29,9 @@
  * the others have their turn; the first of these errors is what a sweep returns, after all else. Each sweep begins with
  * another block, so that those behind SWEEP_MAX_FAILURES that fail in a row have theirs, too.
  *
- * Deleting ends after SWEEP_FRESH_MS, so that a process which was stopped in between does not act on an old
- * catalogue; the next sweep goes on.
+ * Before each block's files it is asked whether the catalogue is still the one that was read, and if not it is read anew: what another
+ * sweep has forgotten meanwhile may have been written again, under its old id. So nothing is deleted by a catalogue that is
+ * older than one request.
  *
  * Blocking; owner: the calling thread.
  */
@@ -40,7 +41,6 @@
 
 #define SWEEP_MAX_DELETIONS 1000 /* of one sweep */
 #define SWEEP_MAX_ORPHANS 1000
-#define SWEEP_FRESH_MS 60000
 #define SWEEP_EXPIRED_MS (24 * 3600000ll)
 #define SWEEP_MAX_FAILURES 20 /* blocks in a row: the bucket is in trouble, and not a block */
 

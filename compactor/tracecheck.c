@@ -1,17 +1,23 @@
 #include "compactor/tracecheck.h"
 
+#include <unistd.h>
+
 #include "common/base/fsx.h"
 #include "common/base/mem.h"
 #include "common/base/vec.h"
 #include "common/traces/tracepiece.h"
 #include "common/traces/tracesegment.h"
 
+#define AT_ONCE 16 /* files that become one */
+
+/* A file that is mapped. */
 struct file {
-    struct slice bytes; /* mapped */
+    struct slice bytes;
     struct tracesegment seg;
 };
 struct tracecheck {
-    VEC(struct file) files;
+    VEC(char *) paths; /* files, that were checked */
+    unsigned n_merged;
     struct traceblock *block;
 };
 
@@ -76,22 +82,152 @@ static struct err *check_file(const struct tracesegment *s, struct segcheck *fou
     return e;
 }
 
+static struct err *map_file(const char *path, struct file *ret)
+{
+    struct err *e = fsx_map(path, &ret->bytes);
+
+    if (!e && (e = tracesegment_open(ret->bytes, &ret->seg)))
+        fsx_unmap(ret->bytes);
+    return e;
+}
+
 static struct err *open_file(struct tracecheck *c, const char *dir, const char *name,
                              struct segcheck *found)
 {
     char *path = mem_printf("%s/%s", dir, name);
-    struct file f = {.bytes = SLICE_EMPTY};
-    struct err *e = fsx_map(path, &f.bytes);
+    struct file f;
+    struct err *e = map_file(path, &f);
 
-    mem_free(path);
-    if (e)
-        return e;
-    if ((e = tracesegment_open(f.bytes, &f.seg)) || (e = check_file(&f.seg, found))) {
+    if (!e) {
+        e = check_file(&f.seg, found);
         fsx_unmap(f.bytes);
-        return err_wrap(e, "%s/%s", TRACECHECK_DIR, name);
     }
-    vec_push(&c->files, f);
+    vec_push(&c->paths, path);
+    return err_wrap(e, "%s/%s", TRACECHECK_DIR, name);
+}
+
+/* ---- several files become one ---- */
+
+struct cursor {
+    struct file file;
+    uint64_t next;
+    struct tracesegment_trace trace;
+    bool is_at_end;
+};
+
+static void advance(struct cursor *c)
+{
+    c->is_at_end = c->next == c->file.seg.totals.traces;
+    if (!c->is_at_end)
+        tracesegment_at(&c->file.seg, c->next++, &c->trace);
+}
+
+/* The least id that a cursor is at; NULL: all are at their ends. */
+static const uint8_t *least(const struct cursor *cs, size_t n)
+{
+    const uint8_t *ret = NULL;
+
+    for (size_t i = 0; i < n; i++)
+        if (!cs[i].is_at_end && (!ret || memcmp(cs[i].trace.id, ret, 16) < 0))
+            ret = cs[i].trace.id;
+    return ret;
+}
+
+static struct err *copy_trace(const struct tracesegment_trace *t, struct tracesegment_writer *w)
+{
+    struct reader r = reader_new(t->bytes);
+    struct slice piece;
+    struct err *e;
+
+    while (!(e = tracesegment_piece(&r, t->id, &piece)) && piece.len)
+        if ((e = tracesegment_add(w, piece)))
+            return e;
+    return e;
+}
+
+/* Pieces of a trace stay in the order of the files. */
+static struct err *copy_all(struct cursor *cs, size_t n, struct tracesegment_writer *w)
+{
+    const uint8_t *id;
+
+    while ((id = least(cs, n)))
+        for (size_t i = 0; i < n; i++) {
+            struct err *e;
+
+            if (cs[i].is_at_end || memcmp(cs[i].trace.id, id, 16) != 0)
+                continue;
+            if ((e = copy_trace(&cs[i].trace, w)))
+                return e;
+            advance(&cs[i]);
+        }
     return NULL;
+}
+
+/* At most AT_ONCE. */
+static struct err *merge_files(char *const *paths, size_t n, const char *to)
+{
+    struct cursor cs[AT_ONCE] = {0};
+    struct tracesegment_writer *w = NULL;
+    struct tracesegment_totals totals;
+    struct err *e = tracesegment_create(to, &w);
+    size_t open = 0;
+
+    for (; !e && open < n; open += !e)
+        if (!(e = map_file(paths[open], &cs[open].file)))
+            advance(&cs[open]);
+    if (!e && !(e = copy_all(cs, n, w)))
+        e = tracesegment_finish(w, &totals);
+    tracesegment_writer_free(w);
+    while (open-- > 0)
+        fsx_unmap(cs[open].file.bytes);
+    return e;
+}
+
+/* Of paths[from] and those behind it; they are gone then. */
+static struct err *unite(struct tracecheck *c, size_t from, size_t n)
+{
+    const char *slash = strrchr(c->paths.ptr[from], '/');
+    char *to = mem_printf("%.*s/m%06u", (int)(slash - c->paths.ptr[from]), c->paths.ptr[from],
+                          ++c->n_merged);
+    struct err *e = merge_files(c->paths.ptr + from, n, to);
+
+    if (e) {
+        mem_free(to);
+        return e;
+    }
+    for (size_t i = from; i < from + n; i++) {
+        (void)unlink(c->paths.ptr[i]);
+        mem_free(c->paths.ptr[i]);
+        c->paths.ptr[i] = NULL;
+    }
+    c->paths.ptr[from] = to;
+    return NULL;
+}
+
+static void close_gaps(struct tracecheck *c)
+{
+    size_t n = 0;
+
+    VEC_FOREACH (path, &c->paths)
+        if (*path)
+            c->paths.ptr[n++] = *path;
+    c->paths.len = n;
+}
+
+struct err *tracecheck_reduce(struct tracecheck *c, size_t max, const atomic_bool *stop)
+{
+    struct err *e = NULL;
+
+    while (!e && c->paths.len > ORR_MAX(max, (size_t)1)) {
+        for (size_t i = 0; i < c->paths.len && !e; i += AT_ONCE) {
+            if (stop && atomic_load_explicit(stop, memory_order_relaxed))
+                e = err_new(ERR_CANCELED, "stopped while it merged files of traces");
+            else if (c->paths.len - i > 1)
+                e = unite(c, i, ORR_MIN(c->paths.len - i, (size_t)AT_ONCE));
+        }
+        close_gaps(c);
+    }
+    return e;
 }
 
 /* ---- a segment ---- */
@@ -157,9 +293,9 @@ void tracecheck_close(struct tracecheck *c)
     if (!c)
         return;
     traceblock_close(c->block);
-    VEC_FOREACH (f, &c->files)
-        fsx_unmap(f->bytes);
-    vec_done(&c->files);
+    VEC_FOREACH (path, &c->paths)
+        mem_free(*path);
+    vec_done(&c->paths);
     mem_free(c);
 }
 
@@ -167,13 +303,55 @@ void tracecheck_close(struct tracecheck *c)
 
 size_t tracecheck_n_sources(const struct tracecheck *c)
 {
-    return c->block ? 1 : c->files.len;
+    return c->block ? 1 : c->paths.len;
+}
+
+/* A source of its own file. */
+struct of_file {
+    struct file file;
+    struct traceblock_source of; /* the file, mapped */
+};
+
+static struct err *file_trace(void *arg, const uint8_t **ret_id, uint32_t *ret_pieces)
+{
+    const struct of_file *f = arg;
+
+    return f->of.trace(f->of.arg, ret_id, ret_pieces);
+}
+
+static struct err *file_piece(void *arg, struct arena *a, struct tracepiece *ret)
+{
+    const struct of_file *f = arg;
+
+    return f->of.piece(f->of.arg, a, ret);
+}
+
+static void file_close(void *arg)
+{
+    struct of_file *f = arg;
+
+    f->of.close(f->of.arg);
+    fsx_unmap(f->file.bytes);
+    mem_free(f);
+}
+
+static struct err *source_file(const char *path, struct traceblock_source *ret)
+{
+    struct of_file *f = mem_new(struct of_file);
+    struct err *e = map_file(path, &f->file);
+
+    if (e) {
+        mem_free(f);
+        return e;
+    }
+    f->of = traceblock_source_segment(&f->file.seg);
+    *ret = (struct traceblock_source){file_trace, file_piece, file_close, f};
+    return NULL;
 }
 
 struct err *tracecheck_source(const struct tracecheck *c, size_t i, struct traceblock_source *ret)
 {
     if (c->block)
         return traceblock_source_block(c->block, ret);
-    *ret = traceblock_source_segment(&c->files.ptr[i].seg);
-    return NULL;
+    return source_file(c->paths.ptr[i], ret);
 }

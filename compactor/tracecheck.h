@@ -7,7 +7,8 @@
  *             times that their file says. Files do not say whose they are: that is who handed them out
  *   block     traceblock_verify(), and it is the one that was asked for
  *
- * Reads all of it, one piece or one row group at a time in memory; files stay mapped until close. Blocking; owner: the calling thread.
+ * Reads all of it, one piece or one row group at a time in memory, and one file at a time mapped: a process may map 65,530, and a job has up to 256
+ * segments of TRACECHECK_MAX_FILES. Blocking; owner: the calling thread.
  */
 #pragma once
 #include "common/traceblock/traceblock.h"
@@ -29,7 +30,11 @@ ORR_CHECKED struct err *tracecheck_open_block(struct block_reader *services, str
                                               struct segcheck *ret_found);
 void tracecheck_close(struct tracecheck *c); /* NULL is allowed */
 
-/* What traceblock_merge() is given: so many sources, which read from c; each may be had several times. ERR_… of opening one. */
+/* Merges files of a segment, on disk, until there are no more than max: all sources of a job are mapped at once. *stop (may be NULL):
+ * ERR_CANCELED. */
+ORR_CHECKED struct err *tracecheck_reduce(struct tracecheck *c, size_t max,
+                                          const atomic_bool *stop);
+/* What traceblock_merge() is given: so many sources, which read from c, a file each mapped until the source is closed; each may be had several times. ERR_… of opening one. */
 size_t tracecheck_n_sources(const struct tracecheck *c);
 ORR_CHECKED struct err *tracecheck_source(const struct tracecheck *c, size_t i,
                                           struct traceblock_source *ret);

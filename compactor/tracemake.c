@@ -11,11 +11,26 @@ struct sources {
     size_t len, cap;
 };
 
-static struct err *open_sources(const struct blockmake_opts *o, struct sources *ret)
+#define MAX_FILES 16384 /* of all segments of a job, mapped at once */
+
+/* Each segment has its part of them. */
+static struct err *reduce(const struct blockmake_opts *o, size_t max_files)
 {
     struct err *e = NULL;
+    size_t n = 0;
 
     for (size_t i = 0; i < o->n; i++)
+        n += tracecheck_n_sources(o->inputs[i].traces);
+    for (size_t i = 0; n > max_files && i < o->n && !e; i++)
+        e = tracecheck_reduce(o->inputs[i].traces, max_files / o->n, o->stop);
+    return e;
+}
+
+static struct err *open_sources(const struct blockmake_opts *o, struct sources *ret)
+{
+    struct err *e = reduce(o, MAX_FILES);
+
+    for (size_t i = 0; i < o->n && !e; i++)
         for (size_t k = 0; k < tracecheck_n_sources(o->inputs[i].traces); k++) {
             struct traceblock_source s;
 

@@ -614,6 +614,12 @@ static void on_remote(void *arg, struct slice payload, bool is_last, const struc
     batch_reply_done(&r);
 }
 
+/* Whether order and window are not asked. */
+static bool goes_late(const struct target *t)
+{
+    return t->is_late || (t->f->p && t->f->p->is_late);
+}
+
 static struct err *send_local(struct target *t)
 {
     struct flight *f = t->f;
@@ -622,7 +628,7 @@ static struct err *send_local(struct target *t)
     bool is_all = f->is_shared && !t->is_again;
 
     if (!takes_items(t))
-        return ops->local(ops->arg, c->tenant, target_bytes(t), t->is_late, local_done, t);
+        return ops->local(ops->arg, c->tenant, target_bytes(t), goes_late(t), local_done, t);
     return c->ops->store(c->arg, is_all ? NULL : t->index.ptr, is_all ? c->n : t->index.len,
                          t->is_again, local_done, t);
 }
@@ -642,7 +648,7 @@ static void send_target(struct target *t)
         return;
     }
     ops->remote(ops->arg, ring_member(f->ring, t->instance), f->cargo.tenant, target_bytes(t),
-                t->is_late, ORR_MAX(left_ms, 1), on_remote, t);
+                goes_late(t), ORR_MAX(left_ms, 1), on_remote, t);
 }
 
 /* ---- the beginning ---- */

@@ -41,6 +41,8 @@
  *   - a replica that reads back its log takes samples in any order, and so is never late;
  *   - a peer of before does not know "ingester.push_late": the sample is missed there, as it was.
  *
+ * A push that is late itself (push.is_late: a ruler fills a hole) goes to all of its replicas that way from the beginning.
+ *
  * Log lines go the same way (distribute_bring()): streams are their series.
  *
  * distribute_push() is called on a loop, and done on the same one. Any number of loops at once.
@@ -63,7 +65,7 @@ struct distribute_ops {
     /* The ingesters' ring for writes; a new reference. Any loop. */
     struct ring *(*ring)(void *arg);
     /* This process's own replica: bytes are lent until done was called. An error: it is not. is_late:
-     * a quorum has all of it. NULL: all that is brought has distribute_cargo_ops.store. */
+     * a quorum has all of it, or the push is late itself. NULL: all that is brought has distribute_cargo_ops.store. */
     struct err *(*local)(void *arg, struct slice tenant, struct slice bytes, bool is_late,
                          distribute_local_fn *done, void *done_arg);
     /* As rpc_call() of "ingester.push", or "ingester.push_late"; on_reply comes on the calling loop. */

@@ -68,6 +68,14 @@ static struct err *add_block(void *arg, struct catalogue *c, bool *ret_changed)
     return NULL;
 }
 
+static struct catalogue_origin origin_of(struct flush_upload *u, struct slice signal,
+                                         int64_t from_ms)
+{
+    if (from_ms < clock_wall_ms(u->opts.clock) - CATALOGUE_ORIGIN_MS)
+        return (struct catalogue_origin){.zone = SLICE_EMPTY};
+    return u->opts.ops.origin(u->opts.ops.arg, signal, from_ms);
+}
+
 static struct err *upload(struct flush_upload *u, const struct flush_signal *sig,
                           const struct flush_waiting *w, struct flush_block *b,
                           uint64_t *ret_version)
@@ -82,8 +90,8 @@ static struct err *upload(struct flush_upload *u, const struct flush_signal *sig
         return e;
     b->meta.segments = &id;
     b->meta.n_segments = 1;
-    add = (struct addition){u->opts.store, b->meta, id,
-                            u->opts.ops.origin(u->opts.ops.arg, name, b->meta.min_t - SPARE_MS)};
+    add =
+        (struct addition){u->opts.store, b->meta, id, origin_of(u, name, b->meta.min_t - SPARE_MS)};
     if ((e = catalogue_update(u->opts.store, name, tenant, add_block, &add, &cat)))
         return e;
     *ret_version = catalogue_version(cat);

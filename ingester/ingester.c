@@ -91,10 +91,9 @@ static const struct conf_field ingester_fields[] = {
                   CONF_FIXED, "A log stream without lines for so long does not count as active."),
     CONF_BYTES(struct ingester_conf, logs_cache_bytes, "logs-door-cache-bytes", "64MiB", "1MiB",
                NULL, CONF_FIXED, "Memory for the fingerprints of log streams known to be valid."),
-    CONF_BOOL(struct ingester_conf, has_traces, "traces", "false", CONF_FIXED,
-              "Takes spans; the same at all ingesters. Not finished: traces stay on this "
-              "ingester's disk, "
-              "there are no blocks of them yet, and nothing deletes them."),
+    CONF_BOOL(struct ingester_conf, has_traces, "traces", "true", CONF_FIXED,
+              "Takes spans; the same at all ingesters. Without any it costs three threads, and "
+              "disk for a log."),
     CONF_DURATION(struct ingester_conf, traces_idle_ns, "traces-idle", "10s", "100ms", "1h",
                   CONF_FIXED, "A trace without spans for so long is cut."),
     CONF_DURATION(struct ingester_conf, traces_max_live_ns, "traces-max-live", "30s", "100ms", "1h",

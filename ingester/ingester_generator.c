@@ -2,12 +2,16 @@
  * Metrics of spans in the ingester (ingester/generator): spans of writes that were acknowledged go to a worker, halves of edges to and from the
  * other ingesters (RPC ingester.push_edges; bytes: ingester/generator/servicegraph.h), and the tenant's page:
  *
+ * A stop: first no more writes are taken of tenants whose spans are counted (503: the client sends them to another), then all that were are counted, then
+ * the tables are written a last time. So what was acknowledged is counted, and what is counted is written.
+ *
  *   GET /ingester/generator   what this ingester makes of the tenant's spans; JSON (generator_status())
  */
 #include "common/auth/auth.h"
 #include "common/base/mem.h"
 #include "common/base/metric.h"
 #include "common/model/tenant.h"
+#include "ingester/door/drained.h"
 #include "ingester/door/trace_batch.h"
 #include "ingester/generator/generator.h"
 #include "ingester/ingester_internal.h"
@@ -31,6 +35,8 @@ struct ingester_generator {
     struct ownfeed *feed;
     struct edges_out *out;
     _Atomic int64_t queued_bytes;
+    struct drained under_way; /* writes that are to be counted, and one until it is sealed */
+    _Atomic bool is_sealed;
 };
 
 /* ---- what the generator asks of the process ---- */
@@ -110,6 +116,7 @@ static void take_done(void *arg)
     (void)atomic_fetch_sub(&t->ig->queued_bytes, t->bytes);
     trace_batch_free(t->batch);
     vec_done(&t->pieces);
+    drained_one(&t->ig->under_way);
     mem_free(t);
 }
 
@@ -143,14 +150,30 @@ static bool queue(struct taking *t, struct loop *loop)
     return false;
 }
 
+bool ingester_generator_enter(struct ingester *ing, struct slice tenant, bool *ret_counts)
+{
+    struct ingester_generator *ig = ing->generator;
+
+    *ret_counts = ig && generator_wants(ig->g, tenant);
+    if (!*ret_counts)
+        return true;
+    drained_more(&ig->under_way);
+    if (!atomic_load(&ig->is_sealed))
+        return true;
+    drained_one(&ig->under_way);
+    return false;
+}
+
+void ingester_generator_leave(struct ingester *ing)
+{
+    drained_one(&ing->generator->under_way);
+}
+
 void ingester_generator_take(struct ingester *ing, struct loop *loop, struct trace_batch *batch,
                              const struct distribute_result *r)
 {
-    struct taking *t;
+    struct taking *t = mem_new(struct taking);
 
-    if (!ing->generator || !generator_wants(ing->generator->g, batch->tenant))
-        return;
-    t = mem_new(struct taking);
     *t = (struct taking){
         .ig = ing->generator, .batch = batch, .bytes = (int64_t)trace_batch_memory(batch)};
     trace_batch_ref(batch);
@@ -192,6 +215,8 @@ static void on_push_edges(void *arg, struct rpc_call *call)
     struct ingester_generator *ig = arg;
     struct err *e = tenant_check(rpc_call_tenant(call));
 
+    if (!e && atomic_load(&ig->is_sealed)) /* nobody would write what is counted now */
+        e = err_new(ERR_UNAVAILABLE, "this ingester is stopping");
     if (!e) {
         struct edging *ed = mem_new(struct edging);
 
@@ -226,11 +251,15 @@ static void generator_page(struct http_request *r)
 struct err *ingester_generator_open(struct ingester *ing)
 {
     struct ingester_generator *ig;
+    struct err *e;
 
     if (!ing->traces)
         return NULL;
     ing->generator = ig = mem_new(struct ingester_generator);
     ig->ing = ing;
+    if ((e = drained_init(&ig->under_way)))
+        return e;
+    drained_expect(&ig->under_way, 1);
     ig->out = mem_new(struct edges_out);
     ig->out->refs = 1;
     metric_register(ig->out, edges_fields, ORR_COUNT(edges_fields), NULL);
@@ -254,7 +283,15 @@ void ingester_generator_handle(struct ingester *ing)
 
 bool ingester_generator_drain(struct ingester *ing, int64_t timeout_ms)
 {
-    return !ing->generator || ownfeed_drain(ing->generator->feed, timeout_ms);
+    struct ingester_generator *ig = ing->generator;
+    bool are_counted;
+
+    if (!ig)
+        return true;
+    atomic_store(&ig->is_sealed, true);
+    drained_one(&ig->under_way);
+    are_counted = drained_wait(&ig->under_way, timeout_ms);
+    return ownfeed_drain(ig->feed, timeout_ms) && are_counted;
 }
 
 void ingester_generator_free(struct ingester *ing)
@@ -265,8 +302,11 @@ void ingester_generator_free(struct ingester *ing)
         return;
     ownfeed_free(ig->feed);
     generator_free(ig->g);
-    metric_unregister(ig->out);
-    edges_out_unref(ig->out);
+    if (ig->out) {
+        metric_unregister(ig->out);
+        edges_out_unref(ig->out);
+    }
+    drained_done(&ig->under_way);
     mem_free(ig);
     ing->generator = NULL;
 }

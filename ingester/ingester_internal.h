@@ -138,9 +138,13 @@ void ingester_sampling_free(struct ingester *ing);
 /* ingester_generator.c: metrics made of spans; nothing without traces. After the door was built */
 ORR_CHECKED struct err *ingester_generator_open(struct ingester *ing);
 void ingester_generator_handle(struct ingester *ing);
+/* A write of spans begins. False: it is not to be taken, as this ingester stops. *ret_counts: it ends with take, or, if it failed, with leave. */
+bool ingester_generator_enter(struct ingester *ing, struct slice tenant, bool *ret_counts);
+void ingester_generator_leave(struct ingester *ing);
 /* What a quorum took of batch; keeps a reference for as long as it takes. On the batch's loop. */
 void ingester_generator_take(struct ingester *ing, struct loop *loop, struct trace_batch *batch,
                              const struct distribute_result *r);
+/* Lets no more in, and writes what was counted a last time. Not on a loop; false: it took too long. */
 bool ingester_generator_drain(struct ingester *ing, int64_t timeout_ms);
 void ingester_generator_free(struct ingester *ing);
 /* ingester_pages.c */

@@ -60,7 +60,7 @@ static void on_aggregate(void *arg, struct rpc_call *call)
     batch_reply_done(&reply);
 }
 
-/* ---- ingester.write: a WriteRequest of a ruler ---- */
+/* ---- ingester.write, ingester.write_late: a WriteRequest of a ruler ---- */
 
 static void on_written(void *arg, struct err *e, const struct door_written *written)
 {
@@ -71,9 +71,9 @@ static void on_written(void *arg, struct err *e, const struct door_written *writ
         rpc_reply(arg, SLICE_EMPTY);
 }
 
-static void on_write(void *arg, struct rpc_call *call)
+static void write_request(struct ingester *ing, struct rpc_call *call, bool is_late)
 {
-    struct ingester *ing = arg;
+    struct push_decoder decoder = write_request_decoder;
     struct slice tenant = rpc_call_tenant(call), payload = rpc_call_payload(call);
     struct buf body = {0};
     struct err *e;
@@ -88,8 +88,18 @@ static void on_write(void *arg, struct rpc_call *call)
         return;
     }
     buf_slice_append(&body, payload);
-    door_write(ing->door, rpc_call_loop(call), tenant, &write_request_decoder, &body, on_written,
-               call);
+    decoder.is_late = is_late;
+    door_write(ing->door, rpc_call_loop(call), tenant, &decoder, &body, on_written, call);
+}
+
+static void on_write(void *arg, struct rpc_call *call)
+{
+    write_request(arg, call, false);
+}
+
+static void on_write_late(void *arg, struct rpc_call *call)
+{
+    write_request(arg, call, true);
 }
 
 /* ---- ingester.flush ---- */
@@ -118,5 +128,6 @@ void ingester_rpc_handle(struct ingester *ing)
     rpc_server_handle(s, "ingester.push_late", on_push_late, ing);
     rpc_server_handle(s, "ingester.aggregate", on_aggregate, ing);
     rpc_server_handle(s, "ingester.write", on_write, ing);
+    rpc_server_handle(s, "ingester.write_late", on_write_late, ing);
     rpc_server_handle(s, "ingester.flush", on_flush, ing);
 }

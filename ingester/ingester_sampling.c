@@ -167,6 +167,7 @@ void ingester_sampling_open(struct ingester *ing, struct tracehead_sampling *ret
                                .ops = {tenant_ring, ask, tell, ing},
                                .max_remembered = (size_t)c->traces_remembered,
                                .wait_ms = c->traces_verdict_wait_ns / NS_PER_MS,
+                               .live_ms = (c->traces_idle_ns + c->traces_max_live_ns) / NS_PER_MS,
                                .burst_s = 3 * (double)c->traces_cut_period_ns / NS_PER_S});
     *ret = (struct tracehead_sampling){ing->sampler, rules_of, ing};
 }

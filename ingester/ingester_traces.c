@@ -1,6 +1,6 @@
 /*
  * Traces in the ingester: their own write-ahead log and head (DIR/traces), the door's sink, which brings pieces of traces to their replicas
- * as metrics are brought, and what others ask (common/model/traces_rpc.h). Without ingester.traces there is none of it: ing->traces is NULL.
+ * as metrics are brought, and what others ask (common/model/traces_rpc.h). With ingester.traces off there is none of it: ing->traces is NULL.
  *
  *   GET /ingester/traces[?id=HEX…][&start=ns][&end=ns][&limit=n]
  *       what this ingester holds, not the cluster: JSON lines {"trace_id":"…","pieces":n,"spans":n,"span_ids":["…",…]}, each span once
@@ -119,6 +119,7 @@ struct sinking {
     struct trace_batch *batch; /* until done was called */
     trace_sink_done_fn *done;
     void *arg;
+    bool counts; /* for the generator */
 };
 
 static uint32_t freight_token(const void *arg, size_t i)
@@ -224,8 +225,10 @@ static void on_brought(void *arg, const struct push *none, const struct distribu
     struct err *e = r->error ? err_copy(r->error) : refusals(s->batch, r, &spans);
 
     (void)none;
-    if (!r->error)
+    if (s->counts && !r->error)
         ingester_generator_take(s->ing, s->loop, s->batch, r);
+    else if (s->counts)
+        ingester_generator_leave(s->ing);
     s->done(s->arg, e, spans);
     mem_free(s);
 }
@@ -243,14 +246,19 @@ static void sink_write(void *arg, struct loop *loop, struct trace_batch *batch,
                                      .n = batch->traces.len,
                                      .n_series = batch->traces.len};
     struct sinking *s;
+    bool counts;
 
     if (!distribute_has_room(t->distribute, trace_batch_memory(batch))) {
         done(done_arg, err_new(ERR_UNAVAILABLE, "too many writes are in flight, try again"), 0);
         return;
     }
+    if (!ingester_generator_enter(t->ing, batch->tenant, &counts)) {
+        done(done_arg, err_new(ERR_UNAVAILABLE, "this ingester is stopping, try another"), 0);
+        return;
+    }
     trace_batch_ref(batch);
     s = mem_new(struct sinking);
-    *s = (struct sinking){t->ing, loop, batch, done, done_arg};
+    *s = (struct sinking){t->ing, loop, batch, done, done_arg, counts};
     distribute_bring(t->distribute, loop, &cargo, on_brought, s);
 }
 

@@ -55,6 +55,7 @@ struct push {
     VEC(struct push_metadata) metadata;
     uint64_t metadata_epoch; /* not 0: the door remembers that it stored metadata, for so long */
     uint64_t samples, histograms, exemplars; /* in series */
+    bool is_late; /* older samples than their series have are taken, whatever the tenant's window */
 };
 
 /* Copies tenant. */

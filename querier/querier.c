@@ -12,6 +12,7 @@
 #include "common/process/elastic_page.h"
 #include "common/process/process_conf.h"
 #include "common/process/rules_page.h"
+#include "querier/api/correlate.h"
 #include "querier/api/elastic_api.h"
 #include "querier/api/jaeger_api.h"
 #include "querier/api/loki_api.h"
@@ -26,6 +27,7 @@
 #include "querier/traces/traceremote.h"
 #include "querier/traces/tracestats.h"
 #include "querier/traces/tracestored.h"
+#include "querier/ui/ui.h"
 
 #define DRAIN_GRACE_MS 10000 /* queries under way may take this long at shutdown */
 #define BLOCK_DISK_DIR "querier/blocks"
@@ -135,6 +137,7 @@ struct querier {
     struct loki_api *loki;
     struct tempo_api *tempo;
     struct elastic_api *elastic;
+    struct correlate *correlate;
     struct loop_timer *drain_timer; /* loop 0's */
     process_done_fn *drained;
     void *drained_arg;
@@ -342,8 +345,8 @@ static void collect(void *arg, struct buf *out, bool is_openmetrics)
                         "orrery_querier_failed_selects_total", "Selects that could not begin.");
     metric_write_u64(out, "orrery_querier_failed_selects_total", NULL, s.failures);
     metric_write_family(out, is_openmetrics, METRIC_T_COUNTER, "orrery_querier_lost_blocks_total",
-                        "Times a select did without a corrupt block, which the blocks of other "
-                        "zones make up for.");
+                        "Blocks that cannot be read and that queries did without, since other "
+                        "replicas had what is in them; once for a query, which warns of it.");
     metric_write_u64(out, "orrery_querier_lost_blocks_total", NULL, s.lost_blocks);
     metric_write_family(out, is_openmetrics, METRIC_T_COUNTER,
                         "orrery_querier_selected_blocks_total",
@@ -605,6 +608,7 @@ static void querier_close(void *role)
     loop_timer_free(q->drain_timer);
     loki_api_stop(q->loki);
     prom_api_free(q->api);
+    correlate_free(q->correlate);
     loki_api_free(q->loki);
     tempo_api_free(q->tempo);
     elastic_api_free(q->elastic);
@@ -682,11 +686,14 @@ static void build(struct querier *q, const struct querier_conf *conf)
     tempo_api_routes(q->tempo, process_http(q->process));
     jaeger_api_routes(q->tempo, process_http(q->process));
     zipkin_api_routes(q->tempo, process_http(q->process));
+    q->correlate = correlate_new(q->tempo, q->loki);
+    correlate_routes(q->correlate, process_http(q->process));
     q->elastic = elastic_api_new(prom_api_tasks(q->api));
     elastic_api_routes(q->elastic, process_http(q->process));
     if (!(process_roles(q->process) & MEMBER_INGESTER)) /* whose door has them, for _bulk */
         elastic_page_routes(process_http(q->process));
     rules_page_routes(q->process);
+    ui_routes(process_http(q->process));
     prom_api_rpc(q->api, process_rpc(q->process));
     loki_api_rpc(q->loki, process_rpc(q->process));
     metric_register_collector(collect, q);

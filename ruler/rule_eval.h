@@ -121,4 +121,6 @@ struct rule_stored {
  * without evaluations does not count, and at least grace_ms are left to wait. */
 void rule_eval_restore(struct rule_state *s, int64_t ts_ms, int64_t grace_ms,
                        const struct rule_stored *stored, size_t n);
+/* Whether it may go well a little later: others are away, or have too much to do. */
+bool rule_eval_is_passing(const struct err *e);
 size_t rule_eval_active(const struct rule_state *s); /* pending and firing alerts */

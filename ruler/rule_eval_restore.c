@@ -18,6 +18,12 @@ void rule_eval_take_over(struct rule_state *s, struct rule_state *old)
     old->active = old->previous = none;
 }
 
+bool rule_eval_is_passing(const struct err *e)
+{
+    return err_is(e, ERR_UNAVAILABLE) || err_is(e, ERR_NET) || err_is(e, ERR_IO) ||
+           err_is(e, ERR_TIMEOUT) || err_is(e, ERR_CANCELED) || err_is(e, ERR_RATE);
+}
+
 size_t rule_eval_active(const struct rule_state *s)
 {
     size_t n = 0;

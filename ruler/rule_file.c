@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "common/base/map.h"
 #include "common/base/promdur.h"
+#include "common/model/tenant.h"
 #include "ruler/rule_file_internal.h"
 
 #define HASH_SEED 0x72756c6573ull
@@ -61,6 +62,7 @@ struct walk {
     struct arena *a;
     const char *path;
     enum rule_lang lang;
+    bool is_prometheus; /* knows no source_tenants */
     struct rule_errors errs;
     size_t n_rules;
     uint64_t bytes,
@@ -244,6 +246,8 @@ static uint64_t group_hash(const struct rule_group *g)
     buf_varint(&b, g->interval_ms);
     buf_varint(&b, g->query_offset_ms);
     buf_uvarint(&b, g->limit);
+    for (size_t i = 0; i < g->n_sources; i++)
+        buf_lstr(&b, g->sources[i]);
     for (size_t i = 0; i < g->n_rules; i++) {
         const struct rule *r = &g->rules[i];
 
@@ -280,11 +284,31 @@ static void parse_rules(struct walk *w, const struct yaml_node *n, struct rule_g
         parse_rule(w, g, i + 1, n->items[i], &g->rules[i]);
 }
 
+static void parse_sources(struct walk *w, const struct yaml_node *n, struct rule_group *g)
+{
+    if (yaml_is_null(n))
+        return;
+    if (n->kind != YAML_KIND_SEQ || n->n > RULE_FILE_MAX_SOURCES) {
+        rule_errors_add(&w->errs, "%u: source_tenants must be a list of at most %d tenants",
+                        n->line, RULE_FILE_MAX_SOURCES);
+        return;
+    }
+    g->sources = arena_array(w->a, struct slice, n->n + 1);
+    for (size_t i = 0; i < n->n; i++) {
+        struct slice name = text_of(w, n->items[i], "source_tenants");
+
+        rule_errors_take(&w->errs,
+                         err_wrap(tenant_check(name), "%u: source_tenants", n->items[i]->line));
+        g->sources[g->n_sources++] = name;
+    }
+}
+
 static void parse_group(struct walk *w, const struct yaml_node *n, struct map *seen,
                         struct rule_group *ret)
 {
-    static const char *const names[] = {"name",  "interval", "query_offset", "limit", "labels",
-                                        "rules", NULL};
+    /* the first one is Orrery's and Mimir's alone */
+    static const char *const names[] = {"source_tenants", "name",   "interval", "query_offset",
+                                        "limit",          "labels", "rules",    NULL};
     struct labels group_labels;
     uint64_t before;
 
@@ -294,12 +318,13 @@ static void parse_group(struct walk *w, const struct yaml_node *n, struct map *s
         return;
     }
     if (!yaml_is_null(n)) {
-        check_keys(w, n, "group", names);
+        check_keys(w, n, "group", names + w->is_prometheus);
         ret->name = text_of(w, yaml_get(n, "name"), "name");
         ret->interval_ms = duration_of(w, yaml_get(n, "interval"), "interval");
         if (!yaml_is_null(yaml_get(n, "query_offset")))
             ret->query_offset_ms = duration_of(w, yaml_get(n, "query_offset"), "query_offset");
         ret->limit = limit_of(w, yaml_get(n, "limit"));
+        parse_sources(w, yaml_get(n, "source_tenants"), ret);
     }
     if (ret->name.len == 0)
         rule_errors_add(&w->errs, "%u: Groupname must not be empty", n ? n->line : 0);
@@ -352,6 +377,7 @@ static void parse_root(struct walk *w, const struct yaml_node *root, struct rule
 {
     static const char *const names[] = {"groups", NULL};
 
+    w->is_prometheus = true;
     parse_fields(w, root, names, f);
 }
 

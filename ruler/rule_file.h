@@ -7,6 +7,7 @@
  *         query_offset: 1m        # default: ruler.query-offset
  *         limit: 100              # series or alerts of one rule; 0: any number
  *         labels: {team: infra}   # on all rules, which may override them
+ *         source_tenants: [a, b]  # whose data expressions read; not in rule_file_parse(), which is as strict as Prometheus
  *         rules:
  *           - record: job:up:sum
  *             expr: sum by (job) (up)
@@ -35,6 +36,7 @@
 
 #define RULE_FILE_MAX_RULES 100000
 #define RULE_FILE_MAX_ERRORS 20
+#define RULE_FILE_MAX_SOURCES 1000 /* tenants of a group */
 #define RULE_FILE_MAX_WHOLE                                                                        \
     (32u                                                                                           \
      << 20) /* bytes of texts and labels: no file without aliases and labels of groups has as many */
@@ -71,6 +73,8 @@ struct rule_group {
     int64_t query_offset_ms; /* -1: the default */
     uint64_t limit;          /* 0: none */
     struct labels labels;    /* of all rules, sorted */
+    struct slice *sources;   /* source_tenants; none: the tenant's own data */
+    size_t n_sources;
     struct rule *rules;
     size_t n_rules;
     uint64_t hash; /* of all the above: equal for equal groups */

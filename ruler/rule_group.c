@@ -1,6 +1,8 @@
 #include "ruler/rule_group.h"
 
 #include "common/base/log.h"
+#include "ruler/rule_deps.h"
+#include "ruler/rule_fill.h"
 
 struct rule_group_run *rule_group_new(const struct rule_file *f, size_t index, bool needs_restore,
                                       const struct rule_group_settings *set)
@@ -10,14 +12,19 @@ struct rule_group_run *rule_group_new(const struct rule_file *f, size_t index, b
     g->file = rule_file_ref(f);
     g->group = &f->groups[index];
     g->needs_restore = needs_restore;
-    g->evaluated_ms = RULE_NEVER;
+    g->evaluated_ms = g->first_ms = RULE_NEVER;
     g->states = mem_new_array(struct rule_state *, g->group->n_rules + 1);
     for (size_t i = 0; i < g->group->n_rules; i++) {
         const struct rule *r = &g->group->rules[i];
 
         g->states[i] =
             rule_eval_new(r, !r->is_alert || !needs_restore || r->for_ms < set->grace_ms);
+        g->has_records = g->has_records || !r->is_alert;
     }
+    g->batch_ends = mem_new_array(size_t, g->group->n_rules + 1);
+    rule_deps_batches(g->group, g->batch_ends);
+    rule_catchup_init(&g->catchup, rule_group_interval_ms(g, set));
+    g->seeks_hole = needs_restore && g->has_records && set->catch_up_ms > 0;
     return g;
 }
 
@@ -28,6 +35,8 @@ void rule_group_free(struct rule_group_run *g)
     for (size_t i = 0; i < g->group->n_rules; i++)
         rule_eval_free(g->states[i]);
     mem_free(g->states);
+    rule_fill_stop(g);
+    mem_free(g->batch_ends);
     rule_eval_out_done(&g->stale);
     arena_free(g->stale_arena);
     rule_file_unref(g->file);
@@ -45,12 +54,11 @@ static double seconds_since(int64_t start_ns)
     return (double)(clock_mono_ns(&clock_system) - start_ns) / (double)NS_PER_S;
 }
 
-static struct err *eval_rule(struct rule_group_run *g, const struct rule_group_settings *set,
-                             const struct rule_group_ops *ops, struct rule_state *s, int64_t ts_ms,
-                             struct arena *a)
+struct rule_eval_in rule_group_in(const struct rule_group_run *g,
+                                  const struct rule_group_settings *set,
+                                  const struct rule_group_ops *ops, int64_t ts_ms)
 {
-    struct rule_eval_out out = {0};
-    struct rule_eval_in in = {
+    return (struct rule_eval_in){
         .ts_ms = ts_ms,
         .query_offset_ms = g->group->query_offset_ms >= 0 ? g->group->query_offset_ms
                                                           : set->default_query_offset_ms,
@@ -62,12 +70,55 @@ static struct err *eval_rule(struct rule_group_run *g, const struct rule_group_s
         .query = ops->query,
         .query_arg = ops->arg,
     };
-    struct err *e = ops->query(ops->arg, a, s->rule->lang, s->rule->query,
-                               ts_ms - in.query_offset_ms, &in.answer);
+}
+
+void rule_group_missed(struct rule_group_run *g, const struct rule_group_settings *set,
+                       int64_t first_ms, int64_t last_ms)
+{
+    if (g->has_records && set->catch_up_ms > 0)
+        g->given_up += rule_catchup_add(&g->catchup, first_ms, last_ms);
+}
+
+/* ---- an evaluation ---- */
+
+/* Rules whose queries are asked side by side. */
+struct batch {
+    struct rule_group_run *g;
+    const struct rule_group_settings *set;
+    const struct rule_group_ops *ops;
+    int64_t ts_ms;
+    size_t from, n;
+    struct {
+        struct arena *arena;
+        struct rule_eval_in in; /* with the answer */
+        struct err *error;
+        double seconds;
+    } asked[RULE_DEPS_MAX_BATCH];
+};
+
+static void ask(void *arg, size_t i)
+{
+    struct batch *b = arg;
+    const struct rule *r = b->g->states[b->from + i]->rule;
+    struct rule_eval_in *in = &b->asked[i].in;
+    int64_t start_ns = clock_mono_ns(&clock_system);
+
+    b->asked[i].arena = arena_new(b->set->max_bytes);
+    *in = rule_group_in(b->g, b->set, b->ops, b->ts_ms);
+    b->asked[i].error = b->ops->query(b->ops->arg, b->asked[i].arena, r->lang, r->query,
+                                      b->ts_ms - in->query_offset_ms, &in->answer);
+    b->asked[i].seconds = seconds_since(start_ns);
+}
+
+/* What becomes of the answer. */
+static struct err *settle(struct batch *b, size_t i)
+{
+    const struct rule_group_ops *ops = b->ops;
+    struct rule_state *s = b->g->states[b->from + i];
+    struct rule_eval_out out = {0};
+    struct err *e = rule_eval_run(s, &b->asked[i].in, b->asked[i].arena, &out);
 
     if (e)
-        return e;
-    if ((e = rule_eval_run(s, &in, a, &out)))
         return e;
     if (out.alerts.len)
         ops->notify(ops->arg, s->rule, out.alerts.ptr, out.alerts.len);
@@ -75,6 +126,44 @@ static struct err *eval_rule(struct rule_group_run *g, const struct rule_group_s
         e = err_wrap(ops->write(ops->arg, out.series.ptr, out.series.len), "write");
     rule_eval_out_done(&out);
     return e;
+}
+
+static void end_rule(struct batch *b, size_t i)
+{
+    struct rule_group_run *g = b->g;
+    struct rule_state *s = g->states[b->from + i];
+    int64_t start_ns = clock_mono_ns(&clock_system);
+    struct err *e = b->asked[i].error;
+
+    if (!e)
+        e = settle(b, i);
+    else if (!s->rule->is_alert && rule_eval_is_passing(e))
+        rule_group_missed(g, b->set, b->ts_ms, b->ts_ms);
+    if (e) {
+        g->failures++;
+        LOG_WARN(ruler, "rule failed", KV_SLICE("group", g->group->name),
+                 KV_SLICE("rule", s->rule->name), KV_ERR(e));
+    }
+    rule_eval_note(s, b->ts_ms, b->asked[i].seconds + seconds_since(start_ns), e);
+}
+
+/* False: it was cancelled in between. */
+static bool run_batch(struct batch *b, const atomic_bool *is_cancelled)
+{
+    size_t done = 0;
+
+    if (b->n > 1)
+        b->ops->beside(b->ops->arg, b->n, ask, b);
+    else
+        ask(b, 0);
+    for (; done < b->n && !(done && is_cancelled && *is_cancelled); done++)
+        end_rule(b, done);
+    for (size_t i = 0; i < b->n; i++) {
+        if (i >= done)
+            err_free(b->asked[i].error);
+        arena_free(b->asked[i].arena);
+    }
+    return done == b->n;
 }
 
 /* What was stored of an alert before this process, or before the group came here. */
@@ -131,26 +220,20 @@ void rule_group_eval(struct rule_group_run *g, const struct rule_group_settings 
 {
     int64_t start_ns = clock_mono_ns(&clock_system);
 
-    for (size_t i = 0; i < g->group->n_rules; i++) {
-        int64_t rule_ns = clock_mono_ns(&clock_system);
-        struct arena *a;
-        struct err *e;
+    for (size_t from = 0, end; from < g->group->n_rules; from = end) {
+        struct batch b = {.g = g, .set = set, .ops = ops, .ts_ms = ts_ms, .from = from};
 
         if (is_cancelled && *is_cancelled)
             return;
-        a = arena_new(set->max_bytes);
-        e = eval_rule(g, set, ops, g->states[i], ts_ms, a);
-        if (e) {
-            g->failures++;
-            LOG_WARN(ruler, "rule failed", KV_SLICE("group", g->group->name),
-                     KV_SLICE("rule", g->group->rules[i].name), KV_ERR(e));
-        }
-        rule_eval_note(g->states[i], ts_ms, seconds_since(rule_ns), e);
-        arena_free(a);
+        end = ops->beside ? g->batch_ends[from] : from + 1;
+        b.n = end - from;
+        if (!run_batch(&b, is_cancelled))
+            return;
     }
     write_stale(g, ops);
     g->evaluated_ms = ts_ms;
-    g->evaluations++;
+    if (!g->evaluations++)
+        g->first_ms = ts_ms;
     /* Not after the first: recording rules that alerts depend on may not have had a value yet. */
     if (g->needs_restore && g->evaluations >= 2)
         restore(g, set, ops, ts_ms);
@@ -175,7 +258,13 @@ void rule_group_take_over(struct rule_group_run *g, struct rule_group_run *old, 
     g->needs_restore = old->needs_restore;
     g->evaluations = old->evaluations;
     g->evaluated_ms = old->evaluated_ms;
+    g->first_ms = old->first_ms;
     g->failures = old->failures;
+    g->filled = old->filled;
+    g->given_up = old->given_up;
+    g->seeks_hole = old->seeks_hole && g->has_records;
+    if (g->has_records && g->catchup.interval_ms == old->catchup.interval_ms)
+        g->catchup = old->catchup; /* else the slots are others */
     g->stale_arena = arena_new(0);
     for (size_t i = 0; i < g->group->n_rules; i++) {
         struct rule_state *was = take_match(old, &g->group->rules[i]);

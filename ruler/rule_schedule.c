@@ -18,5 +18,5 @@ int64_t rule_schedule_slot(int64_t now_ms, int64_t interval_ms, int64_t offset_m
 
 uint64_t rule_schedule_missed(int64_t last_ms, int64_t slot_ms, int64_t interval_ms)
 {
-    return slot_ms - last_ms > interval_ms ? (uint64_t)((slot_ms - last_ms) / interval_ms - 1) : 0;
+    return slot_ms > last_ms ? (uint64_t)((slot_ms - last_ms - 1) / interval_ms) : 0;
 }

@@ -9,6 +9,6 @@
 int64_t rule_schedule_offset(struct slice key, int64_t interval_ms);
 /* The last slot that is not after now. */
 int64_t rule_schedule_slot(int64_t now_ms, int64_t interval_ms, int64_t offset_ms);
-/* Slots after last and before slot: what was missed when slot is evaluated next. 0 if the clock went
+/* Slots after last (any time) and before slot: what was missed when slot is evaluated next. 0 if the clock went
  * back. */
 uint64_t rule_schedule_missed(int64_t last_ms, int64_t slot_ms, int64_t interval_ms);

@@ -103,6 +103,19 @@ static void put_rule(struct buf *out, const struct rule_state *s)
     buf_printf(out, ",\"type\":\"%s\"}", s->rule->is_alert ? "alerting" : "recording");
 }
 
+/* As Mimir calls it. */
+static void put_sources(struct buf *out, const struct rule_group *g)
+{
+    if (!g->n_sources)
+        return;
+    buf_str(out, ",\"sourceTenants\":[");
+    for (size_t i = 0; i < g->n_sources; i++) {
+        buf_json_comma(out);
+        buf_json_str(out, g->sources[i]);
+    }
+    buf_byte(out, ']');
+}
+
 void rule_view_group(struct buf *out, const struct rule_group_run *g, struct slice file,
                      const struct rule_group_settings *set)
 {
@@ -121,6 +134,7 @@ void rule_view_group(struct buf *out, const struct rule_group_run *g, struct sli
     buf_str(out, "]");
     put_seconds(out, "interval", (double)rule_group_interval_ms(g, set) / 1000);
     buf_printf(out, ",\"limit\":%llu", (unsigned long long)g->group->limit);
+    put_sources(out, g->group);
     put_seconds(out, "evaluationTime", g->duration_s);
     put_time(out, "lastEvaluation", g->evaluated_ms);
     buf_byte(out, '}');

@@ -6,7 +6,7 @@
 #include "ruler/rule_group.h"
 
 /* Appends one group as an element of data.groups. file: shown as its file. A group that is not PromQL's says so
- * in "language". */
+ * in "language", one that reads other tenants' data in "sourceTenants". */
 void rule_view_group(struct buf *out, const struct rule_group_run *g, struct slice file,
                      const struct rule_group_settings *set);
 /* Appends an element of Alertmanager's postable alerts. Labels of set.external_labels that the

@@ -53,7 +53,7 @@ static size_t odd_rune(struct slice s, unsigned *ret)
     return 0;
 }
 
-static void put_text(struct buf *out, struct slice s)
+void rule_yaml_text(struct buf *out, struct slice s)
 {
     struct buf json = {0};
     struct slice left;
@@ -86,7 +86,7 @@ static void put_field(struct buf *out, unsigned indent, const char *key, struct 
 {
     put_key(out, indent, key);
     buf_byte(out, ' ');
-    put_text(out, value);
+    rule_yaml_text(out, value);
     buf_byte(out, '\n');
 }
 
@@ -106,9 +106,9 @@ static void put_labels(struct buf *out, unsigned indent, const char *key, struct
     buf_byte(out, '\n');
     for (size_t i = 0; i < ls.n; i++) {
         buf_printf(out, "%*s", (int)(indent + STEP), "");
-        put_text(out, ls.ptr[i].name);
+        rule_yaml_text(out, ls.ptr[i].name);
         buf_str(out, ": ");
-        put_text(out, ls.ptr[i].value);
+        rule_yaml_text(out, ls.ptr[i].value);
         buf_byte(out, '\n');
     }
 }
@@ -126,6 +126,19 @@ static void put_rule(struct buf *out, unsigned indent, const struct rule *r)
     put_labels(out, indent, "annotations", r->annotations);
 }
 
+static void put_sources(struct buf *out, unsigned indent, const struct rule_group *g)
+{
+    if (!g->n_sources)
+        return;
+    put_key(out, indent, "source_tenants");
+    buf_byte(out, '\n');
+    for (size_t i = 0; i < g->n_sources; i++) {
+        buf_printf(out, "%*s- ", (int)(indent + STEP), "");
+        rule_yaml_text(out, g->sources[i]);
+        buf_byte(out, '\n');
+    }
+}
+
 void rule_yaml_group(struct buf *out, const struct rule_group *g, unsigned indent)
 {
     put_field(out, 0, "name", g->name);
@@ -136,6 +149,7 @@ void rule_yaml_group(struct buf *out, const struct rule_group *g, unsigned inden
     if (g->limit)
         buf_printf(out, "%*slimit: %llu\n", (int)indent, "", (unsigned long long)g->limit);
     put_labels(out, indent, "labels", g->labels);
+    put_sources(out, indent, g);
     put_key(out, indent, "rules");
     buf_str(out, g->n_rules ? "\n" : " []\n");
     for (size_t i = 0; i < g->n_rules; i++)
@@ -157,7 +171,7 @@ static void put_namespaces(struct buf *out, const struct rule_set_group **groups
     qsort(groups, n, sizeof(*groups), cmp_ns);
     for (size_t i = 0; i < n; i++) {
         if (i == 0 || !slice_eq(groups[i]->ns, groups[i - 1]->ns)) {
-            put_text(out, groups[i]->ns);
+            rule_yaml_text(out, groups[i]->ns);
             buf_str(out, ":\n");
         }
         buf_printf(out, "%*s- ", STEP, "");

@@ -16,6 +16,8 @@
  */
 ORR_CHECKED struct err *rule_yaml(struct buf *out, const struct rule_set *set, struct slice tenant,
                                   enum rule_lang lang, struct slice ns, struct slice group);
+/* A scalar: plain where that cannot be anything but text, else in double quotes. */
+void rule_yaml_text(struct buf *out, struct slice s);
 /* One group as a mapping whose lines are indented by so many spaces, the first line but by what was
  * written before it. */
 void rule_yaml_group(struct buf *out, const struct rule_group *g, unsigned indent);

@@ -25,6 +25,17 @@ static const struct conf_field ruler_fields[] = {
                   "How often rule files and the bucket are looked at for changes."),
     CONF_INT(struct ruler_conf, concurrency, "concurrency", "8", "1", "1000", CONF_FIXED,
              "Groups that are evaluated at once."),
+    CONF_INT(
+        struct ruler_conf, beside, "independent-rule-concurrency", "4", "0", "1000", CONF_FIXED,
+        "Queries that are asked at once, over all groups, for rules that do not depend on each "
+        "other, besides one of each group; 0: rules of a group are asked one after the other."),
+    CONF_DURATION(struct ruler_conf, catch_up_ns, "catch-up", "1h", "0s", "24h", CONF_FIXED,
+                  "For so long evaluations of recording rules that were missed are made up for; 0: "
+                  "they are not."),
+    CONF_BOOL(struct ruler_conf, has_federation, "tenant-federation", "false", CONF_FIXED,
+              "Evaluate groups that name source_tenants, on the data of those: whoever may write "
+              "rules of any tenant may then read all of them. Queriers need "
+              "querier.tenant-federation."),
     CONF_STRING(struct ruler_conf, external_url, "external-url", "", CONF_FIXED,
                 "Where users reach the query UI; for links in alerts. Empty: this process."),
     CONF_STRING(
@@ -63,6 +74,11 @@ static const struct metric_field metrics[] = {
                    "Evaluations of rules that failed."),
     METRIC_COUNTER(struct ruler_metrics, missed, "orrery_ruler_group_iterations_missed_total",
                    "Evaluations of groups that did not take place in time."),
+    METRIC_COUNTER(struct ruler_metrics, filled, "orrery_ruler_group_iterations_caught_up_total",
+                   "Evaluations of groups that were missed, and made up for."),
+    METRIC_COUNTER(struct ruler_metrics, given_up, "orrery_ruler_group_iterations_given_up_total",
+                   "Evaluations of groups that were missed, and are too old or too many to be made "
+                   "up for."),
     METRIC_COUNTER(struct ruler_metrics, reloads, "orrery_ruler_reloads_total",
                    "Changes of rules, in files or the bucket, that were taken over."),
     METRIC_COUNTER(struct ruler_metrics, reload_failures, "orrery_ruler_reload_failures_total",
@@ -126,6 +142,7 @@ static void ruler_close(void *role)
 
     r->is_stopping = true;
     job_pool_free(r->workers);
+    job_pool_free(r->askers);
     for (size_t i = 0; i < RULER_CHANGERS; i++)
         job_pool_free(r->changers[i]);
     /* only when the drain was cut short: what workers posted still refers to r */
@@ -157,6 +174,7 @@ static void make_settings(struct ruler *r)
     r->settings.outage_tolerance_ms = c->outage_tolerance_ns / NS_PER_MS;
     r->settings.external_url = slice_cstr(c->external_url);
     r->settings.logs_datasource = slice_cstr(c->logs_datasource);
+    r->settings.catch_up_ms = c->catch_up_ns / NS_PER_MS;
     r->settings.max_bytes = (uint64_t)c->max_eval_bytes;
     r->shared.membership = process_membership(r->process);
     r->shared.peers = process_peers(r->process);
@@ -168,10 +186,12 @@ static void make_settings(struct ruler *r)
 /* A ruler has changed rules in the bucket; our own changes come here, too. */
 static void on_news(void *arg, struct slice key, uint64_t version, struct slice value)
 {
+    struct ruler *r = arg;
+
     (void)key;
-    (void)version;
     (void)value;
-    ruler_load_soon(arg);
+    r->news_version = ORR_MAX(r->news_version, version);
+    ruler_load_soon(r);
 }
 
 static struct err *ruler_open(struct process *p, void **ret)
@@ -212,6 +232,7 @@ static void on_ring(void *arg)
 {
     struct ruler *r = arg;
 
+    r->ring_changed_ms = clock_mono_ms(&clock_system);
     ruler_groups_reconcile(r, r->set);
 }
 
@@ -255,6 +276,8 @@ static struct err *ruler_start(void *role)
     struct ruler *r = role;
 
     r->workers = job_pool_new("ruler", (unsigned)r->conf->concurrency, MAX_QUEUED);
+    if (r->conf->beside > 0)
+        r->askers = job_pool_new("rule-queries", (unsigned)r->conf->beside, MAX_QUEUED);
     for (size_t i = 0; i < RULER_CHANGERS; i++)
         r->changers[i] = job_pool_new("rules", 1, MAX_CHANGES);
     loop_post(r->loop, start_on_loop, r);

@@ -151,6 +151,13 @@ static void work_change(void *arg)
     c->error = ruler_change_make(c->ruler, rpc_call_tenant(c->call), &c->change, c->set);
 }
 
+static void tell_others(struct ruler *r)
+{
+    r->news_version = ruler_next_news(r->news_version, clock_wall_ms(&clock_system));
+    membership_kv_post(process_membership(r->process), SLICE(RULER_NEWS_PREFIX "changed"),
+                       r->news_version, slice_cstr(process_instance(r->process)));
+}
+
 static void on_changed(void *arg)
 {
     struct config_call *c = arg;
@@ -161,9 +168,7 @@ static void on_changed(void *arg)
     } else {
         r->m.changes++;
         ruler_load_soon(r);
-        membership_kv_post(process_membership(r->process), SLICE(RULER_NEWS_PREFIX "changed"),
-                           (uint64_t)clock_wall_ms(&clock_system),
-                           slice_cstr(process_instance(r->process)));
+        tell_others(r);
     }
     end(c);
 }

@@ -22,6 +22,16 @@ static struct err *check_group(const struct change *c, const struct rule_group *
     if (g->n_rules == 0)
         return err_new(ERR_INVALID, "invalid rules configuration: rule group '%.*s' has no rules",
                        SLICE_ARG(g->name));
+    if (g->n_sources && !c->ruler->conf->has_federation)
+        return err_new(ERR_INVALID,
+                       "rule group '%.*s' has source_tenants, and rulers read no data of other "
+                       "tenants (ruler.tenant-federation)",
+                       SLICE_ARG(g->name));
+    if (g->n_sources && c->lang == RULE_LOGQL)
+        return err_new(ERR_INVALID,
+                       "rule group '%.*s' has source_tenants, and log lines of several tenants are "
+                       "not read together yet",
+                       SLICE_ARG(g->name));
     if (g->name.len > RULE_OBJECT_MAX_NAME)
         return err_new(ERR_INVALID, "the name of the group has %zu bytes, more than %d",
                        g->name.len, RULE_OBJECT_MAX_NAME);
@@ -185,6 +195,33 @@ static struct err *set_group(struct change *c)
     return e;
 }
 
+static bool has(struct slice list, struct slice ns)
+{
+    struct slice rest = list, one;
+
+    while (slice_split(&rest, ',', &one))
+        if (slice_eq(slice_trim(one), ns))
+            return true;
+    return false;
+}
+
+/* What operators keep in a namespace is not changed by accident. */
+static struct err *check_protection(const struct change *c)
+{
+    struct tenant_rules *rules = limits_rules(c->ruler->limits, c->tenant);
+    const struct tenant_list *list = &rules->ruler_protected_namespaces;
+    struct err *e = NULL;
+
+    for (size_t i = 0; i < list->n && !e; i++)
+        if (slice_eq(list->ptr[i], c->asked->ns) && !has(c->asked->overridden, c->asked->ns))
+            e = err_new(ERR_FORBIDDEN,
+                        "namespace %.*s is protected (ruler_protected_namespaces), and the request "
+                        "does not name it in X-Mimir-Ruler-Override-Namespace-Protection",
+                        SLICE_ARG(c->asked->ns));
+    tenant_rules_unref(rules);
+    return e;
+}
+
 static struct err *check_asked(struct change *c)
 {
     struct slice ns = c->asked->ns;
@@ -211,6 +248,8 @@ struct err *ruler_change_make(struct ruler *r, struct slice tenant,
     if (e)
         return e;
     limits_get(r->limits, tenant, &c.limits);
+    if ((e = check_protection(&c)))
+        return e;
     switch (change->op) {
     case RPC_RULES_SET:
         return set_group(&c);

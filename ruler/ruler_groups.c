@@ -1,5 +1,6 @@
 /* Which groups this ruler owns, and when they are evaluated. All on loop 0 but work_*(). */
 #include "common/base/log.h"
+#include "ruler/rule_fill.h"
 #include "ruler/rule_schedule.h"
 #include "ruler/rule_view.h"
 #include "ruler/ruler_internal.h"
@@ -7,7 +8,17 @@
 /* A clock that steps is noticed after so long. */
 #define MAX_SLEEP_MS 10000
 
+/* What was missed is made up for by one worker of so many, in this part of the interval, and not longer than this at a time. */
+#define FILLERS 4
+#define FILL_PART 4
+#define MAX_FILL_MS 10000
+
 static void arm(struct ruler_group *g);
+
+static int64_t interval_of(const struct ruler_group *g)
+{
+    return rule_group_interval_ms(g->run, &g->ruler->settings);
+}
 
 /* ---- one evaluation, on a worker ---- */
 
@@ -28,12 +39,23 @@ static void notify(void *arg, const struct rule *rule, const struct rule_alert *
     alert_sender_post(g->ruler->sender, g->tenant, &body);
 }
 
+static void beside(void *arg, size_t n, void (*fn)(void *fn_arg, size_t i), void *fn_arg)
+{
+    struct rule_remote *remote = arg;
+    struct ruler_group *g = ORR_CONTAINER(remote, struct ruler_group, remote);
+
+    job_parallel(g->ruler->askers, n, fn, fn_arg);
+}
+
 static struct rule_group_ops ops_of(struct ruler_group *g)
 {
     return (struct rule_group_ops){.query = rule_remote_query,
+                                   .beside = g->ruler->askers ? beside : NULL,
                                    .write = rule_remote_write,
                                    .notify = notify,
                                    .stored = rule_remote_stored,
+                                   .write_late = rule_remote_write_late,
+                                   .last = rule_remote_last,
                                    .arg = &g->remote};
 }
 
@@ -43,12 +65,27 @@ static void render(struct ruler_group *g, struct buf *out)
     rule_view_group(out, g->run, slice_cstr(g->file), &g->ruler->settings);
 }
 
+/* Of what was missed as much as leaves the evaluations of now their time: a part of the interval, and of the workers. */
+static void fill(struct ruler_group *g, const struct rule_group_ops *ops)
+{
+    struct ruler *r = g->ruler;
+    unsigned most = (unsigned)(r->conf->concurrency + FILLERS - 1) / FILLERS;
+    int64_t interval_ms = interval_of(g), now_ms = clock_wall_ms(&clock_system);
+    int64_t left_ms = ORR_MIN(interval_ms / FILL_PART, g->slot_ms + interval_ms - now_ms);
+
+    if (atomic_fetch_add(&r->n_filling, 1) < most)
+        rule_fill(g->run, &r->settings, ops, g->slot_ms,
+                  clock_mono_ms(&clock_system) + ORR_MIN(left_ms, MAX_FILL_MS), &g->is_cancelled);
+    atomic_fetch_sub(&r->n_filling, 1);
+}
+
 static void work_eval(void *arg)
 {
     struct ruler_group *g = arg;
     struct rule_group_ops ops = ops_of(g);
 
     rule_group_eval(g->run, &g->ruler->settings, &ops, g->slot_ms, &g->is_cancelled);
+    fill(g, &ops);
     render(g, &g->view_next);
 }
 
@@ -65,6 +102,7 @@ static void work_retire(void *arg)
 static void group_free(struct ruler_group *g)
 {
     loop_timer_free(g->timer);
+    mem_free(g->sources);
     rule_group_free(g->run);
     rule_group_free(g->next);
     rule_remote_done(&g->remote);
@@ -126,6 +164,21 @@ static void drop(struct ruler_group *g, int fate)
         dispose(g);
 }
 
+/* Whose data it reads. */
+static void set_sources(struct ruler_group *g)
+{
+    const struct rule_group *rules = g->run->group;
+    struct buf joined = {0};
+
+    mem_free(g->sources);
+    for (size_t i = 0; i < rules->n_sources; i++)
+        buf_printf(&joined, "%s%.*s", i ? "|" : "", SLICE_ARG(rules->sources[i]));
+    g->sources = joined.len ? slice_dup(buf_slice(&joined)) : NULL;
+    g->remote.sources = g->sources;
+    g->remote.is_refused = g->sources && !g->ruler->conf->has_federation;
+    buf_done(&joined);
+}
+
 static void take_next(struct ruler_group *g)
 {
     if (!g->next)
@@ -134,6 +187,7 @@ static void take_next(struct ruler_group *g)
     rule_group_free(g->run);
     g->run = g->next;
     g->next = NULL;
+    set_sources(g);
     g->failures_seen = g->run->failures;
     render(g, &g->view);
 }
@@ -147,7 +201,11 @@ static void on_evaluated(void *arg)
     g->is_busy = false;
     r->m.evaluations += g->run->group->n_rules;
     r->m.failures += g->run->failures - g->failures_seen;
+    r->m.filled += g->run->filled - g->filled_seen;
+    r->m.given_up += g->run->given_up - g->given_up_seen;
     g->failures_seen = g->run->failures;
+    g->filled_seen = g->run->filled;
+    g->given_up_seen = g->run->given_up;
     metric_hist_observe(&r->m.group_s, g->run->duration_s);
     if (g->fate != RULER_KEEP) {
         dispose(g);
@@ -163,14 +221,13 @@ static void on_evaluated(void *arg)
     ruler_groups_check_drained(r);
 }
 
-static int64_t interval_of(const struct ruler_group *g)
+/* The slots from first to last. */
+static void miss(struct ruler_group *g, int64_t first_ms, int64_t last_ms, const char *why)
 {
-    return rule_group_interval_ms(g->run, &g->ruler->settings);
-}
+    uint64_t n = (uint64_t)((last_ms - first_ms) / interval_of(g)) + 1;
 
-static void miss(struct ruler_group *g, uint64_t n, const char *why)
-{
     g->ruler->m.missed += n;
+    rule_group_missed(g->run, &g->ruler->settings, first_ms, last_ms);
     LOG_WARN(ruler, "evaluations missed", KV_STR("tenant", g->tenant), KV_STR("group", g->key),
              KV_U64("count", n), KV_STR("reason", why));
 }
@@ -183,7 +240,7 @@ static void evaluate(struct ruler_group *g, int64_t slot_ms)
     struct err *e;
 
     if (missed)
-        miss(g, missed, "late");
+        miss(g, slot_ms - (int64_t)missed * interval_of(g), slot_ms - interval_of(g), "late");
     g->slot_ms = slot_ms;
     e = job_run(r->workers, r->loop, work_eval, on_evaluated, g);
     if (!e) {
@@ -191,7 +248,7 @@ static void evaluate(struct ruler_group *g, int64_t slot_ms)
         r->m.busy++;
         return;
     }
-    miss(g, 1, "busy");
+    miss(g, slot_ms, slot_ms, "busy");
     err_free(e);
     arm(g);
 }
@@ -239,6 +296,7 @@ static void start_group(struct ruler *r, const struct rule_set_group *f, bool ne
     g->run = rule_group_new(f->rules, f->index, needs_restore, &r->settings);
     g->remote = (struct rule_remote){
         .shared = &r->shared, .tenant = g->tenant, .key = ring_key(slice_cstr(g->key))};
+    set_sources(g);
     g->timer = loop_timer_new(r->loop, on_timer, g);
     /* the slot that is running belongs to whoever had the group before */
     g->slot_ms = rule_schedule_slot(now, interval_of(g), offset_of(g));

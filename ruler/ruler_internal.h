@@ -18,11 +18,14 @@ struct ruler_conf {
     struct conf_list external_labels, alertmanager_urls;
     int64_t interval_ns, query_offset_ns, poll_ns, resend_ns, outage_tolerance_ns, grace_ns;
     int64_t query_timeout_ns, write_timeout_ns, notify_timeout_ns;
-    int64_t concurrency, max_eval_bytes, write_buffer_bytes, notify_queue;
+    int64_t concurrency, beside, max_eval_bytes, write_buffer_bytes, notify_queue;
+    int64_t catch_up_ns;
+    bool has_federation;
 };
 
 struct ruler_metrics {
     uint64_t evaluations, failures, missed, reloads, reload_failures; /* loop 0 writes */
+    uint64_t filled, given_up;                                        /* likewise */
     uint64_t changes, changes_refused;                                /* loop 0 writes */
     int64_t groups_owned, groups, files_bad, stored_bad, busy;
     struct metric_hist group_s;
@@ -36,12 +39,13 @@ struct ruler_group {
     struct ruler *ruler;
     char *key; /* of struct rule_set_group */
     char *tenant, *file;
+    char *sources;                     /* "a|b"; NULL: it reads its tenant's data */
     struct rule_group_run *run, *next; /* next: continues run once the worker is done */
     struct rule_remote remote;
     struct loop_timer *timer;
     struct buf view, view_next; /* JSON, see rule_view.h */
     int64_t slot_ms;            /* of the evaluation last begun; RULE_NEVER: none yet */
-    uint64_t failures_seen;
+    uint64_t failures_seen, filled_seen, given_up_seen;
     bool is_busy;
     atomic_bool is_cancelled;                           /* set by the loop, read by the worker */
     enum { RULER_KEEP, RULER_RETIRE, RULER_LOSE } fate; /* once the worker is done */
@@ -55,6 +59,8 @@ struct ruler {
     const struct ruler_conf *conf;
     struct conf *conf_ref, *conf_seen; /* conf_seen: what a reload is told by */
     struct job_pool *workers;
+    struct job_pool *askers;    /* of queries side by side; NULL: there are none such */
+    _Atomic unsigned n_filling; /* workers that make up for what was missed */
     struct rule_remote_shared shared;
     struct rule_group_settings settings;
     struct arena *settings_arena;
@@ -66,6 +72,8 @@ struct ruler {
     struct map groups;    /* key → struct ruler_group, those owned */
     struct loop_timer *poll_timer;
     int64_t polled_ms;
+    int64_t ring_changed_ms; /* monotonic */
+    uint64_t news_version;   /* the highest that was seen or told of RULER_NEWS_PREFIX */
     struct ruler_load *load;
     unsigned n_loading; /* jobs of ruler_load.c and ruler_api.c under way */
     bool is_stopping;
@@ -73,6 +81,13 @@ struct ruler {
     void *drained_arg;
     struct ruler_metrics m;
 };
+
+/* The version of news, behind all that is known: a ruler whose clock is late must not tell what nobody takes for news. The clock is for
+ * those that know nothing yet, as after a restart of all. */
+static inline uint64_t ruler_next_news(uint64_t known, int64_t wall_ms)
+{
+    return ORR_MAX(known + 1, (uint64_t)wall_ms);
+}
 
 /* ruler_load.c: reads files and bucket, each on a worker, and puts what they say into force. On loop 0. */
 void ruler_load_open(struct ruler *r); /* before anything else */

@@ -5,6 +5,9 @@
 /* For so long a ruler that begins waits for the bucket before it takes groups from others; it has its files to evaluate. */
 #define BUCKET_WAIT_MS 15000
 #define MAX_SWEEPS 10 /* that wait, of each changer */
+/* Buckets delete without a condition: while rings differ, two rulers may take a tenant for theirs, and one deletes what the other one
+ * has just added. */
+#define SWEEP_AFTER_MS 120000 /* the ring's last change */
 
 struct ruler_load {
     struct rule_dir *dir; /* references */
@@ -210,13 +213,22 @@ static void sweep(struct ruler *r, struct objstore *store, struct slice key,
     mem_free(s);
 }
 
+static bool may_sweep(const struct ruler *r, int64_t mono_ms)
+{
+    return mono_ms - ORR_MAX(r->ring_changed_ms, r->load->opened_ms) >= SWEEP_AFTER_MS;
+}
+
 /* Namespaces that have had no groups for long, of the tenants whose changes are made here. */
 static void sweep_empty(struct ruler *r)
 {
     int64_t now_ms = clock_wall_ms(&clock_system);
-    struct ring *ring = membership_ring(process_membership(r->process), MEMBER_RULER, 0);
-    int self = ring_find(ring, slice_cstr(process_instance(r->process)));
+    struct ring *ring;
+    int self;
 
+    if (!may_sweep(r, clock_mono_ms(&clock_system)))
+        return;
+    ring = membership_ring(process_membership(r->process), MEMBER_RULER, 0);
+    self = ring_find(ring, slice_cstr(process_instance(r->process)));
     for (size_t i = 0; i < r->load->store->n && self >= 0; i++) {
         const struct rule_store_entry *entry = &r->load->store->entries[i];
         uint32_t key = ring_key(entry->ns->tenant);

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "common/base/arena_room.h"
 #include "common/base/mem.h"
 
 #define FIRST_CHUNK_BYTES 4096u
@@ -19,6 +20,8 @@ struct arena {
     struct chunk *chunks; /* newest first */
     size_t limit, used;
     bool is_over;
+    arena_grant_fn *grant;
+    void *grant_arg;
 };
 
 struct arena *arena_new(size_t limit_bytes)
@@ -234,4 +237,28 @@ size_t arena_left(const struct arena *a)
         if (a->limit)
             left = ORR_MIN(left, a->limit - ORR_MIN(a->used, a->limit));
     return left;
+}
+
+void arena_on_limit(struct arena *a, arena_grant_fn *grant, void *arg)
+{
+    a->grant = grant;
+    a->grant_arg = arg;
+}
+
+static bool has_room(const struct arena *a, size_t bytes)
+{
+    return arena_left(a) >= bytes && (!a->limit || a->used <= a->limit);
+}
+
+bool arena_room(struct arena *a, size_t bytes)
+{
+    size_t want;
+
+    if (has_room(a, bytes))
+        return true;
+    if (!a->limit || !a->grant || __builtin_add_overflow(a->used, bytes, &want))
+        return false;
+    if (want > a->limit)
+        a->limit += a->grant(a->grant_arg, want - a->limit);
+    return has_room(a, bytes);
 }

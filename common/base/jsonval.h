@@ -11,7 +11,7 @@
  * The whole text is checked before anything is given out: grammar, UTF-8, depth. A key that comes
  * twice is given twice. Numbers are 64-bit integers or doubles; an integer beyond is refused.
  *
- * Memory while a document lives: about 14 times the text is reserved, 8 to 16 bytes a token of it
+ * Memory while a document lives: about JSONVAL_FACTOR times the text is reserved, 8 to 16 bytes a token of it
  * touched. Bound the text.
  *
  * Any thread; one at a time for a document. Texts live as long as the document.
@@ -19,6 +19,8 @@
 #pragma once
 #include "common/base/err.h"
 #include "common/base/slice.h"
+
+#define JSONVAL_FACTOR 14
 
 struct jsonval_doc;
 struct jsonval {

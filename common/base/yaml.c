@@ -182,7 +182,7 @@ static struct err *load_key(struct loader *l, const yaml_event_t *ev, struct map
                        n->line, (int)ORR_MIN(n->text.len, (size_t)100), (const char *)n->text.ptr,
                        ((struct yaml_node *)*slot)->line);
     *slot = n;
-    ret->key = (struct yaml_key){n->text, n->line};
+    ret->key = (struct yaml_key){n->text, n->line, n->is_plain};
     ret->is_merge = n->is_plain && slice_eq_cstr(n->text, "<<");
     return NULL;
 }

@@ -38,6 +38,7 @@ struct yaml_node {
 struct yaml_key {
     struct slice text;
     unsigned line;
+    bool is_plain; /* not quoted */
 };
 
 /* name is for messages: "NAME:LINE: what". An empty document gives NULL in *ret. */

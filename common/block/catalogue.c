@@ -81,28 +81,25 @@ const struct catalogue_block *catalogue_find(const struct catalogue *c, struct u
     return i < c->blocks.len ? &c->blocks.ptr[i] : NULL;
 }
 
-static bool is_among(const struct slice *segments, size_t n, struct slice segment)
+static int by_text(const void *a, const void *b)
 {
-    for (size_t i = 0; i < n; i++)
-        if (slice_eq(segments[i], segment))
-            return true;
-    return false;
+    return slice_cmp(*(const struct slice *)a, *(const struct slice *)b);
+}
+
+bool catalogue_is_among(const struct slice *segments, size_t n, struct slice segment)
+{
+    return n && bsearch(&segment, segments, n, sizeof(*segments), by_text);
 }
 
 bool catalogue_has_segment(const struct catalogue *c, struct slice segment)
 {
     VEC_FOREACH (b, &c->blocks)
-        if (is_among(b->segments, b->n_segments, segment))
+        if (catalogue_is_among(b->segments, b->n_segments, segment))
             return true;
     VEC_FOREACH (x, &c->expired)
-        if (is_among(x->segments, x->n_segments, segment))
+        if (catalogue_is_among(x->segments, x->n_segments, segment))
             return true;
     return false;
-}
-
-static int by_text(const void *a, const void *b)
-{
-    return slice_cmp(*(const struct slice *)a, *(const struct slice *)b);
 }
 
 struct slice *catalogue_segments(const struct catalogue *c, size_t *ret_n)
@@ -121,11 +118,6 @@ struct slice *catalogue_segments(const struct catalogue *c, size_t *ret_n)
     return all.ptr;
 }
 
-bool catalogue_is_among(const struct slice *segments, size_t n, struct slice segment)
-{
-    return n && bsearch(&segment, segments, n, sizeof(*segments), by_text);
-}
-
 static bool is_before(const struct catalogue_block *a, const struct catalogue_block *b)
 {
     return a->min_t != b->min_t ? a->min_t < b->min_t : ulid_cmp(a->ulid, b->ulid) < 0;
@@ -138,13 +130,34 @@ static void remove_at(struct catalogue *c, size_t i)
     c->blocks.len--;
 }
 
+static bool is_sorted(const struct slice *texts, size_t n)
+{
+    for (size_t i = 1; i < n; i++)
+        if (slice_cmp(texts[i - 1], texts[i]) > 0)
+            return false;
+    return true;
+}
+
+/* Whoever wrote them: they are looked for as sorted ones. */
+static const struct slice *sorted(struct catalogue *c, const struct slice *texts, size_t n)
+{
+    struct slice *copy;
+
+    if (is_sorted(texts, n))
+        return texts;
+    copy = arena_array(c->arena, struct slice, n);
+    memcpy(copy, texts, n * sizeof(*copy));
+    qsort(copy, n, sizeof(*copy), by_text);
+    return copy;
+}
+
 static const struct slice *copy_texts(struct catalogue *c, const struct slice *texts, size_t n)
 {
     struct slice *copy = arena_array(c->arena, struct slice, n);
 
     for (size_t i = 0; i < n; i++)
         copy[i] = arena_dup(c->arena, texts[i]);
-    return copy;
+    return sorted(c, copy, n);
 }
 
 void catalogue_add(struct catalogue *c, const struct catalogue_block *b)
@@ -259,6 +272,10 @@ static int by_time(const void *a, const void *b)
 
 void catalogue_settle(struct catalogue *c)
 {
+    VEC_FOREACH (b, &c->blocks)
+        b->segments = sorted(c, b->segments, b->n_segments);
+    VEC_FOREACH (x, &c->expired)
+        x->segments = sorted(c, x->segments, x->n_segments);
     if (c->blocks.len)
         qsort(c->blocks.ptr, c->blocks.len, sizeof(*c->blocks.ptr), by_time);
     settle_expired(c);

@@ -17,6 +17,8 @@
  * operations, LOGQL_MAX_STAGES stages of a pipeline, LOGQL_MAX_LIST items of any list; beyond
  * them, and past the arena's budget, parsing fails with ERR_LIMIT.
  *
+ * Beyond Loki: a selector may select all with {orrery_event=""}, which are the lines that are no events (common/model/event.h).
+ *
  * variants(…) of (…), experimental in Loki and off by default there, is taken, LOGQL_MAX_VARIANTS of them.
  *
  * Any thread; a parsed query is read-only and may be shared.

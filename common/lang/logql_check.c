@@ -2,6 +2,7 @@
 
 #include "common/lang/logql_internal.h"
 #include "common/lang/promql.h"
+#include "common/model/event.h"
 
 static const struct {
     const char *name;
@@ -32,9 +33,19 @@ const char *logql_vector_op_name(enum logql_vector_op op)
     return vector_ops[op].name;
 }
 
+/* {orrery_event=""}: every line that is no event, said in so many words. */
+static bool asks_for_all(struct matchers ms)
+{
+    for (size_t i = 0; i < ms.n; i++)
+        if (ms.ptr[i].op == MATCHER_EQ && !ms.ptr[i].value.len &&
+            slice_eq_cstr(ms.ptr[i].name, EVENT_LABEL))
+            return true;
+    return false;
+}
+
 bool logql_check_logs(struct logql_parser *p, const struct logql_logs *logs, size_t start)
 {
-    if (promql_selects_all(logs->matchers))
+    if (promql_selects_all(logs->matchers) && !asks_for_all(logs->matchers))
         logql_parse_fail(p, start,
                          "a selector needs at least one matcher that does not match the empty "
                          "value, such as app=~\".+\"; app=~\".*\" matches it");

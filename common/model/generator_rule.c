@@ -233,6 +233,60 @@ static struct err *read_filters(const struct rule_list *l, const struct yaml_nod
     return NULL;
 }
 
+/* ---- dimensions that would be labels which the metrics have ---- */
+
+/* Whether an attribute becomes this label: what is no letter or digit becomes "_". */
+static bool becomes(struct slice attribute, const char *label)
+{
+    size_t i = 0;
+
+    for (; i < attribute.len && label[i]; i++) {
+        uint8_t c = attribute.ptr[i];
+        bool is_plain = (uint8_t)((c | 0x20) - 'a') < 26 || (c >= '0' && c <= '9');
+
+        if ((is_plain ? c : '_') != (uint8_t)label[i])
+            return false;
+    }
+    return i == attribute.len && !label[i];
+}
+
+static struct err *check_dimension(const struct rule_list *l, unsigned line, struct slice name,
+                                   const char *const *taken, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (becomes(name, taken[i]))
+            return rule_list_bad(
+                l, line,
+                arena_printf(l->a, "dimension %.*s would be the label %s, which these metrics have",
+                             SLICE_ARG(name), taken[i]));
+    return NULL;
+}
+
+/* Intrinsic ones have others' place, as Tempo has it (spanmetrics.c). */
+static struct err *check_span_dimensions(const struct rule_list *l, unsigned line,
+                                         const struct generator_rules *r)
+{
+    static const char *const taken[] = {GENERATOR_LABELS};
+    struct err *e = NULL;
+
+    for (size_t i = 0; i < r->spans.dimensions.n && !e; i++)
+        e = check_dimension(l, line, r->spans.dimensions.ptr[i], taken, ORR_COUNT(taken));
+    for (size_t i = 0; i < r->spans.n_mappings && !e; i++)
+        e = check_dimension(l, line, r->spans.mappings[i].name, taken, ORR_COUNT(taken));
+    return e;
+}
+
+static struct err *check_graph_dimensions(const struct rule_list *l, unsigned line,
+                                          const struct generator_rules *r)
+{
+    static const char *const taken[] = {GENERATOR_LABELS, GENERATOR_EDGE_LABELS};
+    struct err *e = NULL;
+
+    for (size_t i = 0; i < r->graph.dimensions.n && !r->graph.has_prefix && !e; i++)
+        e = check_dimension(l, line, r->graph.dimensions.ptr[i], taken, ORR_COUNT(taken));
+    return e;
+}
+
 /* ---- span_metrics ---- */
 
 static struct err *read_mappings(const struct rule_list *l, const struct yaml_node *v,
@@ -284,8 +338,9 @@ static struct err *read_span_metrics(const struct rule_list *l, const struct yam
         {"filter_policies", read_filters, 0},
         KEY("span_multiplier_key", read_text, spans.multiplier_key),
     };
+    struct err *e = read_keys(l, v, line, keys, ORR_COUNT(keys), rules);
 
-    return read_keys(l, v, line, keys, ORR_COUNT(keys), rules);
+    return e ? e : check_span_dimensions(l, line, rules);
 }
 
 /* ---- service_graphs ---- */
@@ -309,8 +364,9 @@ static struct err *read_service_graphs(const struct rule_list *l, const struct y
         KEY("wait", read_wait, graph.wait_ns),
         KEY("max_items", read_count, graph.max_items),
     };
+    struct err *e = read_keys(l, v, line, keys, ORR_COUNT(keys), rules);
 
-    return read_keys(l, v, line, keys, ORR_COUNT(keys), rules);
+    return e ? e : check_graph_dimensions(l, line, rules);
 }
 
 /* ---- all ---- */

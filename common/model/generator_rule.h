@@ -50,6 +50,11 @@
     X(has_status_code, "status_code")                                                              \
     X(has_status_message, "status_message")
 
+/* Which all series that are made may have, and those of edges besides: no dimension can be one of them. */
+#define GENERATOR_INSTANCE_LABEL "__metrics_gen_instance"
+#define GENERATOR_LABELS "__name__", "le", GENERATOR_INSTANCE_LABEL
+#define GENERATOR_EDGE_LABELS "client", "server", "connection_type", "virtual_node"
+
 enum generator_scope {
     GENERATOR_ANY,
     GENERATOR_SPAN,

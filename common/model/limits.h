@@ -199,7 +199,17 @@
     X(COUNT, ruler_max_rules_per_rule_group, "ruler-max-rules-per-rule-group", "20",               \
       "Rules of a group that comes by the API of rule configurations.")                            \
     X(COUNT, ruler_max_rule_groups_per_tenant, "ruler-max-rule-groups-per-tenant", "70",           \
-      "Groups of rules that a tenant may have in the bucket, of each language.")
+      "Groups of rules that a tenant may have in the bucket, of each language.")                   \
+    X(COUNT, alertmanager_max_silences_count, "alertmanager-max-silences-count", "10000",          \
+      "Silences of a tenant that have not expired.")                                               \
+    X(BYTES, alertmanager_max_silences_bytes, "alertmanager-max-silences-bytes", "67108864",       \
+      "Memory of a tenant's silences, those expired and compiled expressions included.")           \
+    X(BYTES, alertmanager_max_config_size_bytes, "alertmanager-max-config-size-bytes", "1048576",  \
+      "Bytes of a tenant's configuration that comes by API, templates left out.")                  \
+    X(COUNT, alertmanager_max_templates_count, "alertmanager-max-templates-count", "100",          \
+      "Template files of a tenant.")                                                               \
+    X(BYTES, alertmanager_max_template_size_bytes, "alertmanager-max-template-size-bytes",         \
+      "1048576", "Bytes of one template file of a tenant.")
 
 struct tenant_limits {
 #define LIMITS_MEMBER_RATE(name) double name;

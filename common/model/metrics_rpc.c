@@ -307,6 +307,8 @@ void rpc_rules_change_encode(struct buf *out, const struct rpc_rules_change *c)
     buf_lstr(out, c->ns);
     buf_lstr(out, c->group);
     buf_lstr(out, c->yaml);
+    if (c->overridden.len)
+        buf_lstr(out, c->overridden);
 }
 
 struct err *rpc_rules_change_decode(struct slice bytes, struct rpc_rules_change *ret)
@@ -322,6 +324,7 @@ struct err *rpc_rules_change_decode(struct slice bytes, struct rpc_rules_change 
     ret->ns = reader_lstr(&r);
     ret->group = reader_lstr(&r);
     ret->yaml = reader_lstr(&r);
+    ret->overridden = reader_left(&r) ? reader_lstr(&r) : SLICE_EMPTY;
     return reader_ok(&r) && op < RPC_RULES_OP_COUNT ? NULL : malformed("change of rules");
 }
 

@@ -7,6 +7,8 @@
  *   ingester.aggregate batch of inputs by agg_rule_key() → batch reply; door to the owner of a group
  *   ingester.write     prometheus.WriteRequest (protobuf, not compressed) → empty; any ingester
  *                      distributes it like a client's write: how rulers store results
+ *   ingester.write_late the same, of samples that may be older than those their series have, whatever
+ *                      the tenant's window: how rulers fill holes. Peers of before do not know it
  *   ingester.select    rpc_select → stream of frames of series with chunks (tenant of the call)
  *   ingester.names     rpc_select, kind names or values → stream of frames of lstr, sorted over all
  *   ingester.metadata  family (raw bytes; "" for all) → stream of frames of metadata entries
@@ -171,6 +173,8 @@ struct rpc_rules_change {
     struct slice language, ns;
     struct slice group; /* RPC_RULES_DELETE */
     struct slice yaml;  /* RPC_RULES_SET: a group, its name is in it */
+    struct slice
+        overridden; /* "a,b": namespaces whose protection does not hold for this; peers of before send none */
 };
 void rpc_rules_change_encode(struct buf *out, const struct rpc_rules_change *c);
 ORR_CHECKED struct err *rpc_rules_change_decode(struct slice bytes, struct rpc_rules_change *ret);

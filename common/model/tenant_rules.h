@@ -50,7 +50,10 @@
     X(default_resource_attributes_as_index_labels, "default-resource-attributes-as-index-labels",  \
       TENANT_RULES_OTLP_INDEX,                                                                     \
       "Resource attributes of OpenTelemetry logs that become labels of the stream; the others "    \
-      "become structured metadata.")
+      "become structured metadata.")                                                               \
+    X(ruler_protected_namespaces, "ruler-protected-namespaces", "",                                \
+      "Namespaces of rules that the API changes only for requests that name them in the header "   \
+      "X-Mimir-Ruler-Override-Namespace-Protection.")
 #define TENANT_TEXTS(X)                                                                            \
     X(ha_cluster_label, "ha-cluster-label", "cluster",                                             \
       "Label that names the cluster of a pair of replicas.")                                       \

@@ -160,11 +160,8 @@ static void on_reap(void *arg)
     reap(arg);
 }
 
-struct err *http_client_request(struct http_client *c, const struct http_client_req *req,
-                                http_client_fn *done, void *arg, struct http_client_call **ret_call)
+struct err *http_client_admit(const struct http_client *c, const char *url)
 {
-    struct http_client_call *call;
-    struct err *e;
     int errnum;
 
     ORR_ASSERT(c->magic == MAGIC && loop_is_mine(c->loop));
@@ -172,9 +169,13 @@ struct err *http_client_request(struct http_client *c, const struct http_client_
         return err_new(ERR_UNAVAILABLE, "http client: %zu calls are under way already",
                        c->call_count);
     if (fault_hit("http_client.request", &errnum))
-        return err_errnum(ERR_NET, errnum, "%s", req->url);
-    if ((e = http_client_call_new(&c->opts, req, &call)))
-        return e;
+        return err_errnum(ERR_NET, errnum, "%s", url);
+    return NULL;
+}
+
+struct err *http_client_start(struct http_client *c, struct http_client_call *call,
+                              http_client_fn *done, void *arg, struct http_client_call **ret_call)
+{
     call->client = c;
     call->done = done;
     call->arg = arg;
@@ -192,6 +193,17 @@ struct err *http_client_request(struct http_client *c, const struct http_client_
     if (ret_call)
         *ret_call = call;
     return NULL;
+}
+
+struct err *http_client_request(struct http_client *c, const struct http_client_req *req,
+                                http_client_fn *done, void *arg, struct http_client_call **ret_call)
+{
+    struct http_client_call *call;
+    struct err *e;
+
+    if ((e = http_client_admit(c, req->url)) || (e = http_client_call_new(&c->opts, req, &call)))
+        return e;
+    return http_client_start(c, call, done, arg, ret_call);
 }
 
 void http_client_cancel(struct http_client_call *call)

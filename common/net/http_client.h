@@ -1,7 +1,7 @@
 /*
  * HTTP client on libcurl's multi interface, driven by one loop. Connections are kept and reused.
- * HTTP/1.1; redirects are not followed unless asked; only http:// and https://; proxies from the
- * environment are not used.
+ * HTTP/1.1; redirects are not followed unless asked; only http:// and https://; proxies only when a
+ * request names one.
  *
  * Owner: its loop; every call is made there. http_client_blocking() is for workers and tests.
  */
@@ -26,6 +26,15 @@ struct http_client_opts {
     size_t max_queued;                /* calls under way; more is ERR_UNAVAILABLE [10000] */
 };
 
+/* TLS of one call, instead of what the client's options say. */
+struct http_client_tls {
+    struct slice ca, cert, key; /* PEM; empty: the system's CAs, no client certificate */
+    const char *server_name;    /* NULL: the URL's */
+    bool is_insecure;
+    unsigned min_version,
+        max_version; /* 10 … 13 for TLS 1.0 … 1.3; 0: 1.2, and the library's best */
+};
+
 struct http_client_req {
     const char *method; /* NULL: GET, with a body POST */
     const char *url;
@@ -40,9 +49,16 @@ struct http_client_req {
     size_t max_response_bytes;   /* body after decoding; more is ERR_TOO_LARGE [64 MiB] */
     const char *user, *password; /* basic auth if user is not NULL */
     const char *bearer;          /* bearer token if not NULL */
-    unsigned max_redirects;      /* 0: a redirect is a reply like any other */
-    bool accepts_compressed;     /* gzip, deflate, zstd as libcurl has them; decoded for you */
+    unsigned
+        max_redirects;  /* 0: a redirect is a reply like any other; but for 303 a POST stays one */
+    bool is_url_secret; /* messages have its host alone */
+    bool accepts_compressed; /* gzip, deflate, zstd as libcurl has them; decoded for you */
     bool is_sole; /* a connection made for it: over a kept one that dies it may be sent twice */
+    const struct http_client_tls *tls; /* NULL: the client's */
+    const char *proxy,
+        *no_proxy; /* its URL, NULL: none; hosts that it is not for, as in NO_PROXY */
+    const char *const *proxy_headers; /* for its CONNECT */
+    size_t proxy_header_count;
     /* Body pieces as they come instead of in reply.body, with the arg of done; false cuts the call
      * (ERR_CANCELED; in here that is how to cancel). NULL arg when blocking. */
     bool (*on_data)(void *arg, struct slice piece);

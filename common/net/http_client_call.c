@@ -86,6 +86,8 @@ static void set_tls(CURL *easy, const struct http_client_opts *o)
 {
     if (o->ca_path)
         (void)curl_easy_setopt(easy, CURLOPT_CAINFO, o->ca_path);
+    if (o->ca_path) /* these alone: not the system's beside them */
+        (void)curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
     if (o->cert_path)
         (void)curl_easy_setopt(easy, CURLOPT_SSLCERT, o->cert_path);
     if (o->key_path)
@@ -95,12 +97,41 @@ static void set_tls(CURL *easy, const struct http_client_opts *o)
     (void)curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 }
 
+static void set_blob(CURL *easy, CURLoption option, struct slice pem)
+{
+    struct curl_blob blob = {(void *)(uintptr_t)pem.ptr, pem.len, CURL_BLOB_COPY};
+
+    if (pem.len)
+        (void)curl_easy_setopt(easy, option, &blob);
+}
+
+void http_client_set_tls(struct http_client_call *call, const struct http_client_tls *t)
+{
+    CURL *easy = call->easy;
+    static const long min[] = {CURL_SSLVERSION_TLSv1_0, CURL_SSLVERSION_TLSv1_1,
+                               CURL_SSLVERSION_TLSv1_2, CURL_SSLVERSION_TLSv1_3};
+    static const long max[] = {CURL_SSLVERSION_MAX_TLSv1_0, CURL_SSLVERSION_MAX_TLSv1_1,
+                               CURL_SSLVERSION_MAX_TLSv1_2, CURL_SSLVERSION_MAX_TLSv1_3};
+    long versions = min[t->min_version ? t->min_version - 10 : 2];
+
+    if (t->max_version)
+        versions |= max[t->max_version - 10];
+    if (t->ca.len)
+        (void)curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+    set_blob(easy, CURLOPT_CAINFO_BLOB, t->ca);
+    set_blob(easy, CURLOPT_SSLCERT_BLOB, t->cert);
+    set_blob(easy, CURLOPT_SSLKEY_BLOB, t->key);
+    (void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, t->is_insecure ? 0L : 1L);
+    (void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, t->is_insecure ? 0L : 2L);
+    (void)curl_easy_setopt(easy, CURLOPT_SSLVERSION, versions);
+}
+
 /*
  * libcurl verifies the name it connects to. To verify another, connect to that name and tell
  * libcurl that it lives at the URL's address.
  */
-static struct err *set_server_name(struct http_client_call *call, const struct http_client_opts *o,
-                                   const char *url)
+struct err *http_client_set_server_name(struct http_client_call *call, const char *server_name,
+                                        const char *url)
 {
     CURLU *u = curl_url();
     char *host = NULL, *port = NULL, *renamed = NULL;
@@ -114,11 +145,11 @@ static struct err *set_server_name(struct http_client_call *call, const struct h
         e = err_new(ERR_INVALID, "malformed URL");
         goto out;
     }
-    buf_printf(&text, "%s:%s:%s:%s", o->server_name, port, host, port);
+    buf_printf(&text, "%s:%s:%s:%s", server_name, port, host, port);
     to = curl_slist_append(NULL, buf_cstr(&text));
-    if (curl_url_set(u, CURLUPART_HOST, o->server_name, 0) != CURLUE_OK ||
+    if (curl_url_set(u, CURLUPART_HOST, server_name, 0) != CURLUE_OK ||
         curl_url_get(u, CURLUPART_URL, &renamed, 0) != CURLUE_OK || !to) {
-        e = err_new(ERR_INVALID, "malformed server name \"%s\"", o->server_name);
+        e = err_new(ERR_INVALID, "malformed server name \"%s\"", server_name);
         goto out;
     }
     (void)curl_easy_setopt(call->easy, CURLOPT_URL, renamed);
@@ -147,16 +178,31 @@ static void set_auth(CURL *easy, const struct http_client_req *req)
     }
 }
 
-static struct err *add_header(struct http_client_call *call, const char *line)
+static struct err *add_header(struct curl_slist **list, const char *line)
 {
     struct curl_slist *more;
 
     if (strpbrk(line, "\r\n"))
         return err_new(ERR_INVALID, "a line break in a request header");
-    more = curl_slist_append(call->headers, line);
+    more = curl_slist_append(*list, line);
     ORR_ASSERT(more);
-    call->headers = more;
+    *list = more;
     return NULL;
+}
+
+static struct err *set_proxy(struct http_client_call *call, const struct http_client_req *req)
+{
+    struct err *e = NULL;
+
+    if (!req->proxy)
+        return NULL;
+    (void)curl_easy_setopt(call->easy, CURLOPT_PROXY, req->proxy);
+    (void)curl_easy_setopt(call->easy, CURLOPT_NOPROXY, req->no_proxy ? req->no_proxy : "");
+    for (size_t i = 0; i < req->proxy_header_count && !e; i++)
+        e = add_header(&call->proxy_headers, req->proxy_headers[i]);
+    (void)curl_easy_setopt(call->easy, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
+    (void)curl_easy_setopt(call->easy, CURLOPT_PROXYHEADER, call->proxy_headers);
+    return e;
 }
 
 static struct err *set_headers(struct http_client_call *call, const struct http_client_req *req)
@@ -164,17 +210,17 @@ static struct err *set_headers(struct http_client_call *call, const struct http_
     struct err *e = NULL;
 
     for (size_t i = 0; i < req->header_count && !e; i++)
-        e = add_header(call, req->headers[i]);
+        e = add_header(&call->headers, req->headers[i]);
     if (!e && req->content_type) {
         char *line = mem_printf("Content-Type: %s", req->content_type);
 
-        e = add_header(call, line);
+        e = add_header(&call->headers, line);
         mem_free(line);
     } else if (!e && req->body.len) {
-        e = add_header(call, "Content-Type:"); /* not libcurl's guess */
+        e = add_header(&call->headers, "Content-Type:"); /* not libcurl's guess */
     }
     if (!e)
-        e = add_header(call, "Expect:"); /* a round trip that our servers do not need */
+        e = add_header(&call->headers, "Expect:"); /* a round trip that our servers do not need */
     (void)curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers);
     return e;
 }
@@ -200,7 +246,28 @@ static void set_method(struct http_client_call *call, const struct http_client_r
         (void)curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.len);
         (void)curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS, body.ptr);
     }
-    (void)curl_easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, method);
+    /* libcurl's own where it has one: it becomes GET where a redirect (303) says so */
+    if (strcmp(method, has_body ? "POST" : "GET") != 0)
+        (void)curl_easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, method);
+}
+
+void http_client_set_common(struct http_client_call *call, const char *protocols,
+                            int64_t timeout_ms, int64_t connect_timeout_ms)
+{
+    CURL *easy = call->easy;
+
+    (void)curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
+    (void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->text);
+    (void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    (void)curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
+    (void)curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, protocols);
+    (void)curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)(timeout_ms ? timeout_ms : 30000));
+    (void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+                           (long)(connect_timeout_ms ? connect_timeout_ms : 5000));
+    (void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    (void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
+    (void)curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    (void)curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
 }
 
 static void set_basics(struct http_client_call *call, const struct http_client_opts *o,
@@ -208,60 +275,83 @@ static void set_basics(struct http_client_call *call, const struct http_client_o
 {
     CURL *easy = call->easy;
 
-    (void)curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
+    http_client_set_common(call, "http,https", req->timeout_ms, req->connect_timeout_ms);
     (void)curl_easy_setopt(easy, CURLOPT_URL, req->url);
-    (void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->text);
-    (void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    (void)curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
-    (void)curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     (void)curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
     (void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     (void)curl_easy_setopt(easy, CURLOPT_USERAGENT, o->user_agent);
-    (void)curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
-                           (long)(req->timeout_ms ? req->timeout_ms : 30000));
-    (void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
-                           (long)(req->connect_timeout_ms ? req->connect_timeout_ms : 5000));
     if (req->stall_timeout_ms) {
         (void)curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
         (void)curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
                                (long)((req->stall_timeout_ms + 999) / 1000));
     }
     (void)curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, req->max_redirects ? 1L : 0L);
+    (void)curl_easy_setopt(easy, CURLOPT_POSTREDIR,
+                           (long)(CURL_REDIR_POST_301 | CURL_REDIR_POST_302));
     (void)curl_easy_setopt(easy, CURLOPT_MAXREDIRS, (long)req->max_redirects);
-    (void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-    (void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
-    (void)curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
-    (void)curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
     if (req->accepts_compressed)
         (void)curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
     (void)curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, req->is_sole ? 1L : 0L);
     (void)curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, req->is_sole ? 1L : 0L);
 }
 
+struct http_client_call *http_client_call_bare(const char *url, size_t max_response_bytes)
+{
+    struct http_client_call *call = mem_new(struct http_client_call);
+
+    call->url = mem_strdup(url);
+    call->max_response_bytes = max_response_bytes;
+    call->easy = curl_easy_init();
+    ORR_ASSERT(call->easy);
+    return call;
+}
+
+/* Queries and credentials in a URL may be secret, and paths: messages go without. */
+static char *shown_url(const struct http_client_req *req, const char *url)
+{
+    const char *host = strstr(url, "://"), *user;
+    size_t scheme, n;
+
+    host = host ? host + 3 : url;
+    scheme = (size_t)(host - url);
+    n = strcspn(host, "/?#");
+    user = memrchr(host, '@', n);
+    if (user) {
+        n -= (size_t)(user + 1 - host);
+        host = user + 1;
+    }
+    if (!req->is_url_secret)
+        n += strcspn(host + n, "?#");
+    return mem_printf("%.*s%.*s", (int)scheme, url, (int)n, host);
+}
+
 struct err *http_client_call_new(const struct http_client_opts *opts,
                                  const struct http_client_req *req, struct http_client_call **ret)
 {
-    struct http_client_call *call = mem_new(struct http_client_call);
     const char *url = req->url ? req->url : "";
+    char *shown = shown_url(req, url);
+    struct http_client_call *call =
+        http_client_call_bare(shown, req->max_response_bytes ? req->max_response_bytes : 64u << 20);
+    const char *server_name = req->tls ? req->tls->server_name : opts->server_name;
     struct err *e;
 
-    /* Queries and credentials in a URL may be secret: messages go without. */
-    call->url = mem_strndup(url, strcspn(url, "?#"));
-    call->max_response_bytes = req->max_response_bytes ? req->max_response_bytes : 64u << 20;
+    mem_free(shown);
     call->on_data = req->on_data;
-    call->easy = curl_easy_init();
-    ORR_ASSERT(call->easy);
     if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) {
         e = err_new(ERR_INVALID, "the URL is neither http:// nor https://");
     } else {
         set_basics(call, opts, req);
-        set_tls(call->easy, opts);
+        if (req->tls)
+            http_client_set_tls(call, req->tls);
+        else
+            set_tls(call->easy, opts);
         set_auth(call->easy, req);
         set_method(call, req);
-        e = set_headers(call, req);
+        if (!(e = set_headers(call, req)))
+            e = set_proxy(call, req);
     }
-    if (!e && opts->server_name)
-        e = set_server_name(call, opts, url);
+    if (!e && server_name)
+        e = http_client_set_server_name(call, server_name, url);
     if (e) {
         http_client_call_free(call);
         return e;
@@ -274,6 +364,7 @@ void http_client_call_free(struct http_client_call *call)
 {
     curl_easy_cleanup(call->easy);
     curl_slist_free_all(call->headers);
+    curl_slist_free_all(call->proxy_headers);
     curl_slist_free_all(call->connect_to);
     buf_done(&call->body);
     http_client_reply_done(&call->reply);
@@ -286,9 +377,16 @@ void http_client_call_free(struct http_client_call *call)
 struct err *http_client_result(struct http_client_call *call, CURLcode rc)
 {
     const char *text = call->text[0] ? call->text : curl_easy_strerror(rc);
+    long status = 0;
 
     if (rc == CURLE_OK)
         return NULL;
+    if (call->is_mail && rc != CURLE_OPERATION_TIMEDOUT &&
+        curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK &&
+        status >= 400) {
+        buf_str(&call->reply.body, text);
+        return NULL;
+    }
     if (call->is_too_large)
         return err_new(ERR_TOO_LARGE, "%s: the reply is larger than %zu bytes", call->url,
                        call->max_response_bytes);

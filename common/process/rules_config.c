@@ -10,6 +10,8 @@
 #define CHANGE_TIMEOUT_MS 60000
 #define MAX_ANSWER_BYTES (64u << 20)
 #define MAX_PEERS 8
+/* Mimir's. */
+#define OVERRIDE_HEADER "X-Mimir-Ruler-Override-Namespace-Protection"
 #define YAML_TYPE "application/yaml"
 /* As Mimir and Loki answer a change that is made. */
 #define ACCEPTED "{\"status\":\"success\",\"data\":null,\"errorType\":\"\",\"error\":\"\"}"
@@ -184,7 +186,8 @@ static void change(struct http_request *r, enum rpc_rules_op op)
                                     .language = language_of(r),
                                     .ns = segment(r, "namespace"),
                                     .group = segment(r, "group"),
-                                    .yaml = op == RPC_RULES_SET ? r->body : SLICE_EMPTY};
+                                    .yaml = op == RPC_RULES_SET ? r->body : SLICE_EMPTY,
+                                    .overridden = http_request_header(r, OVERRIDE_HEADER)};
     struct config_question *q = question_new(r);
 
     if (!q)

@@ -12,6 +12,15 @@ struct template_set *template_new(const struct template_funcs *funcs)
     return set;
 }
 
+struct template_set *template_new_over(const struct template_set *base)
+{
+    struct template_set *set = template_new(base->funcs);
+
+    template_delims(set, base->left, base->right);
+    set->base = base;
+    return set;
+}
+
 void template_free(struct template_set *set)
 {
     if (!set)
@@ -67,9 +76,18 @@ struct err *template_parse(struct template_set *set, struct slice name, struct s
     return e;
 }
 
+const struct template_def *template_find(const struct template_set *set, struct slice name)
+{
+    const struct template_def *def = NULL;
+
+    for (; set && !def; set = set->base)
+        def = map_get(&set->defs, name);
+    return def;
+}
+
 bool template_has(const struct template_set *set, struct slice name)
 {
-    return map_has(&set->defs, name);
+    return template_find(set, name) != NULL;
 }
 
 struct field_walk {

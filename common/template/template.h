@@ -35,6 +35,9 @@ struct template_funcs {
 
 /* funcs may be NULL. */
 struct template_set *template_new(const struct template_funcs *funcs);
+/* A set that finds in base what it has not itself, for a text of a moment: with base's functions and delimiters. base
+ * outlives it and is not added to meanwhile. */
+struct template_set *template_new_over(const struct template_set *base);
 void template_free(struct template_set *set);
 /* Other delimiters than {{ and }}, for the parses that follow; copies. */
 void template_delims(struct template_set *set, struct slice left, struct slice right);
@@ -60,6 +63,8 @@ struct template_run {
     size_t max_output_bytes; /* 0: 1 MiB; also of each text on the way */
     uint64_t max_steps;      /* 0: 1,000,000; nodes walked and commands evaluated */
     unsigned max_depth;      /* 0: 500; pipelines, controls and templates inside one another */
+    bool is_html;            /* values are escaped for where they stand in HTML (template_html.h) */
+    uint64_t *ret_steps;     /* the steps taken are added; may be NULL */
 };
 /* Appends to out; after a failure out holds what was written before it. ERR_EXEC, ERR_LIMIT, or
  * the code a function failed with. */

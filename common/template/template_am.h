@@ -31,7 +31,7 @@ struct template_am {
 
 extern const struct template_funcs template_am_funcs;
 /* A set with these functions and the default templates (slack.default.title, ...), to which a
- * tenant's own may be added. All the defaults but email's HTML. */
+ * tenant's own may be added. email.default.html is of our own design: the same facts. */
 struct template_set *template_am_new(void);
 /* Borrows texts and labels. */
 struct value template_am_data(struct arena *a, const struct template_am *am);

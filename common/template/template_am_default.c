@@ -79,6 +79,12 @@ static const char texts[] =
     SAME("msteamsv2.default.text", "__lists_markdown")
     SAME("jira.default.summary", "__subject")
     SAME("jira.default.description", "__lists_markdown")
+    "{{define \"__jira_priority\"}}{{$p := \"\"}}{{range .}}{{$s := .Labels.severity}}"
+    "{{if eq $s \"critical\"}}{{$p = \"High\"}}"
+    "{{else if and (eq $s \"warning\") (ne $p \"High\")}}{{$p = \"Medium\"}}"
+    "{{else if and (eq $s \"info\") (eq $p \"\")}}{{$p = \"Low\"}}{{end}}{{end}}{{$p}}{{end}}"
+    "{{define \"jira.default.priority\"}}{{if .Alerts.Firing}}{{template \"__jira_priority\" .Alerts.Firing}}"
+    "{{else}}{{template \"__jira_priority\" .Alerts.Resolved}}{{end}}{{end}}"
     SAME("rocketchat.default.title", "__subject")
     SAME("rocketchat.default.alias", "__alertmanager")
     SAME("rocketchat.default.titlelink", "__alertmanagerURL")
@@ -90,7 +96,29 @@ static const char texts[] =
     SAME("mattermost.default.titlelink", "__alertmanagerURL")
     SAME("mattermost.default.color", "__color")
     SAME("mattermost.default.text", "__lists_markdown")
-    SAME("email.default.subject", "__subject");
+    SAME("email.default.subject", "__subject")
+    "{{define \"__html_pairs\"}}{{range .}}<tr><td style=\"padding:1px 12px 1px 0;color:#555\">"
+    "{{.Name}}</td><td style=\"padding:1px 0;white-space:pre-wrap\">{{.Value}}</td></tr>\n{{end}}{{end}}"
+    "{{define \"__html_alerts\"}}{{range .}}<table style=\"margin:0 0 14px;font-size:14px;"
+    "border-collapse:collapse\">\n{{template \"__html_pairs\" .Labels.SortedPairs}}"
+    "{{template \"__html_pairs\" .Annotations.SortedPairs}}</table>\n"
+    "{{if .GeneratorURL}}<p style=\"margin:-10px 0 18px;font-size:13px\"><a href=\"{{.GeneratorURL}}\">"
+    "Source</a></p>\n{{end}}{{end}}{{end}}"
+    "{{define \"email.default.html\"}}<!DOCTYPE html>\n<html><head><meta charset=\"utf-8\">"
+    "<title>{{template \"__subject\" .}}</title></head>\n"
+    "<body style=\"margin:0;padding:24px;background:#f5f5f5;font-family:Helvetica,Arial,sans-serif\">\n"
+    "<div style=\"max-width:640px;margin:0 auto;background:#fff;border:1px solid #ddd\">\n"
+    "<div style=\"padding:14px 20px;color:#fff;{{if .Alerts.Firing}}background:#b3261e{{else}}background:#2e7d32"
+    "{{end}}\">{{len .Alerts}} alert{{if gt (len .Alerts) 1}}s{{end}} for "
+    "{{range .GroupLabels.SortedPairs}}{{.Name}}={{.Value}} {{end}}</div>\n"
+    "<div style=\"padding:18px 20px\">\n<p><a href=\"{{template \"__alertmanagerURL\" .}}\">View in "
+    "{{template \"__alertmanager\" .}}</a></p>\n"
+    "{{if .Alerts.Firing}}<h3>[{{len .Alerts.Firing}}] Firing</h3>\n"
+    "{{template \"__html_alerts\" .Alerts.Firing}}{{end}}"
+    "{{if .Alerts.Resolved}}<h3>[{{len .Alerts.Resolved}}] Resolved</h3>\n"
+    "{{template \"__html_alerts\" .Alerts.Resolved}}{{end}}"
+    "</div>\n<div style=\"padding:10px 20px;font-size:12px;color:#777\"><a href=\"{{.ExternalURL}}\">Sent by "
+    "{{template \"__alertmanager\" .}}</a></div>\n</div>\n</body></html>\n{{end}}";
 /* clang-format on */
 
 struct template_set *template_am_new(void)

@@ -1,6 +1,7 @@
 /* The state of one execution, and the evaluation of pipelines in it (template_eval.c) for the
  * walk over the tree (template_exec.c). Whoever calls checks x->e afterwards. */
 #pragma once
+#include "common/template/template_html.h"
 #include "common/template/template_internal.h"
 
 struct template_var {
@@ -16,6 +17,7 @@ struct template_exec {
     const struct template_run *run;
     struct arena *arena;
     struct buf out;
+    struct template_html html; /* where in a page out ends */
     VEC(struct template_var) vars;
     size_t vars_floor; /* where those of this template begin */
     uint64_t steps, max_steps;

@@ -18,9 +18,11 @@ static void walk_action(struct template_exec *x, const struct value *dot,
         return;
     v.is_pointer = false;
     if (v.kind == VALUE_INVALID)
-        buf_str(&x->out, "<no value>");
-    else
+        v = value_string(SLICE("<no value>"));
+    if (!x->run->is_html)
         valuefmt_value(&x->out, &v);
+    else if (!template_html_value(&x->html, &x->out, &v))
+        template_eval_fail(x, "a value in a script is not supported");
 }
 
 static void walk_if(struct template_exec *x, const struct value *dot, const struct template_node *n)
@@ -145,7 +147,7 @@ static void execute_def(struct template_exec *x, const struct template_def *def,
 static void walk_template(struct template_exec *x, const struct value *dot,
                           const struct template_node *n)
 {
-    const struct template_def *def = map_get(&x->set->defs, n->ctl.name);
+    const struct template_def *def = template_find(x->set, n->ctl.name);
     struct value v;
 
     x->at = n->at;
@@ -164,7 +166,10 @@ static void walk_node(struct template_exec *x, const struct value *dot,
 {
     switch (n->kind) {
     case NODE_TEXT:
-        buf_slice_append(&x->out, n->text);
+        if (x->run->is_html)
+            template_html_text(&x->html, &x->out, n->text);
+        else
+            buf_slice_append(&x->out, n->text);
         break;
     case NODE_ACTION:
         walk_action(x, dot, n);
@@ -203,7 +208,7 @@ static void walk_list(struct template_exec *x, const struct value *dot,
 struct err *template_execute(const struct template_set *set, struct slice name, struct value dot,
                              const struct template_run *run, struct buf *out)
 {
-    const struct template_def *def = map_get(&set->defs, name);
+    const struct template_def *def = template_find(set, name);
     struct template_exec x = {
         .set = set,
         .def = def,
@@ -223,5 +228,7 @@ struct err *template_execute(const struct template_set *set, struct slice name, 
     buf_slice_append(out, buf_slice(&x.out));
     buf_done(&x.out);
     vec_done(&x.vars);
+    if (run->ret_steps)
+        *run->ret_steps += x.steps;
     return x.e;
 }

@@ -151,8 +151,10 @@ struct template_set {
     const struct template_funcs *funcs;
     struct map defs; /* name -> struct template_def */
     struct slice left, right;
+    const struct template_set *base; /* NULL: none */
 };
 
+const struct template_def *template_find(const struct template_set *set, struct slice name);
 const struct value_func *template_find_func(const struct template_set *set, struct slice name);
 bool template_is_empty(const struct template_list *list);
 

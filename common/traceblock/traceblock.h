@@ -141,6 +141,11 @@ struct traceblock_source {
     void (*close)(void *arg);
     void *arg;
 };
+/*
+ * What a row group may take of memory, with one of its pieces, where no query says it: ERR_LIMIT. The largest that traceblock_merge() makes is
+ * a trace of TRACEBLOCK_TRACE_BYTES behind some that are small, and takes about as much in columns again.
+ */
+#define TRACEBLOCK_GROUP_BYTES (1u << 30)
 /* All of a block, which outlives it. Holds one group in memory. */
 ORR_CHECKED struct err *traceblock_source_block(struct traceblock *b,
                                                 struct traceblock_source *ret);
@@ -164,5 +169,5 @@ ORR_CHECKED struct err *traceblock_merge(const struct traceblock_source *sources
                                          struct traceblock_writer *w,
                                          struct traceblock_merged *ret);
 
-/* Reads everything and checks that it is what it says: sums, order, times, services, filters. */
+/* Reads everything and checks that it is what it says: sums, order, times, services, filters. A group at a time in memory. */
 ORR_CHECKED struct err *traceblock_verify(struct traceblock *b);

@@ -62,7 +62,7 @@ struct err *traceblock_source_block(struct traceblock *b, struct traceblock_sour
     struct of_block *s = mem_new(struct of_block);
 
     s->block = b;
-    s->arena = arena_new(0);
+    s->arena = arena_new(TRACEBLOCK_GROUP_BYTES);
     *ret = (struct traceblock_source){block_trace, block_piece, block_close, s};
     return NULL;
 }

@@ -53,7 +53,7 @@ static struct err *check_group(struct verifying *v, uint32_t number)
 {
     struct tracegroup_io io = traceblock_in_io(&v->in);
     struct tracegroup_want want = {0};
-    struct arena *a = arena_new(0);
+    struct arena *a = arena_new(TRACEBLOCK_GROUP_BYTES);
     const struct tracecols *cols;
     struct tracegroup *g;
     struct err *e;

@@ -87,7 +87,8 @@ struct tracegroup_io {
 };
 
 struct tracegroup;
-/* In the arena, as is all that is read of it; a column is read when it is first asked for. io and what it needs are there as long. */
+/* In the arena, as is all that is read of it; a column is read when it is first asked for, if the arena has room for it (ERR_LIMIT).
+ * io and what it needs are there as long. */
 ORR_CHECKED struct err *tracegroup_open(struct arena *a, const struct tracegroup_io *io,
                                         const struct tracegroup_place *place,
                                         const struct tracegroup_about *about,
@@ -99,7 +100,7 @@ ORR_CHECKED struct err *tracegroup_find(struct tracegroup *g, const uint8_t id[1
 /* The i-th trace whole; arrays in a, texts lent by the group. The first call reads all columns. */
 ORR_CHECKED struct err *tracegroup_piece(struct tracegroup *g, uint32_t i, struct arena *a,
                                          struct tracepiece *ret);
-/* Everything is read and checked, as it would be by who asks for all pieces. */
+/* Everything is read and checked, as it would be by who asks for all pieces; a piece at a time is charged to the group's arena, too. */
 ORR_CHECKED struct err *tracegroup_verify(struct tracegroup *g);
 
 /* Columns of tracecols that somebody wants. */

@@ -71,8 +71,7 @@ static void clear(struct tracegroup_builder *b)
         forget(&b->keys[i]);
         buf_reset(&b->key_list[i]);
     }
-    forget(&b->resources);
-    forget(&b->scopes);
+    tracepiece_known_clear(&b->known);
     arena_reset(b->keys_arena);
     memset(b->n_rows, 0, sizeof(b->n_rows));
     b->about = (struct tracegroup_about){0};
@@ -99,6 +98,7 @@ void tracegroup_builder_free(struct tracegroup_builder *b)
     }
     for (unsigned i = 0; i < TRACEGROUP_PARTS; i++)
         buf_done(&b->key_list[i]);
+    tracepiece_known_done(&b->known);
     tracepiece_encoder_free(b->encoder);
     buf_done(&b->scratch);
     arena_free(b->arena);

@@ -1,6 +1,7 @@
 /* A row group that is being built. Within common/traceblock only. */
 #pragma once
 #include "common/traceblock/tracegroup_internal.h"
+#include "common/traces/tracepiece_known.h"
 
 /* Attributes of one table. */
 struct tracegroup_table {
@@ -22,7 +23,7 @@ struct tracegroup_builder {
     struct tracegroup_table tables[TRACE_TABLES];
     struct map keys[TRACEGROUP_PARTS]; /* -> number + 1 */
     struct buf key_list[TRACEGROUP_PARTS];
-    struct map resources, scopes; /* their bytes -> row + 1 */
+    struct tracepiece_known known; /* resources and scopes, by row */
     uint32_t n_rows[TRACE_TABLES];
     struct tracegroup_about about;
     uint64_t bytes;

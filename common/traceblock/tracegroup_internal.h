@@ -164,6 +164,8 @@ struct tracegroup {
 };
 
 ORR_CHECKED struct err *tracegroup_corrupt(const char *what);
+/* ERR_LIMIT: what is left of the arena is too little. */
+ORR_CHECKED struct err *tracegroup_no_room(const struct arena *a);
 /* The header of a part, once. */
 ORR_CHECKED struct err *tracegroup_need_part(struct tracegroup *g, enum tracegroup_part part);
 /* All columns of a part, in one read. */

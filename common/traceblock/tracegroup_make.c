@@ -148,32 +148,26 @@ void tracegroup_put_attributes(struct tracegroup_builder *b, enum tracetable tab
 
 uint32_t tracegroup_resource_row(struct tracegroup_builder *b, const struct tracepiece_resource *r)
 {
-    void **slot;
+    bool is_new;
+    uint32_t row = tracepiece_known_resource(&b->known, r, &is_new);
 
-    buf_reset(&b->scratch);
-    tracepiece_resource_bytes(b->encoder, r, &b->scratch);
-    slot = map_slot(&b->resources, buf_slice(&b->scratch));
-    if (!*slot) {
-        *slot = (void *)(uintptr_t)(b->n_rows[TRACE_RESOURCES] + 1);
+    if (is_new) {
         tracegroup_put_text(b, TG_RESOURCE_SCHEMA, r->schema_url);
         tracegroup_put_attributes(b, TRACE_RESOURCES, &r->attributes);
     }
-    return (uint32_t)((uintptr_t)*slot - 1);
+    return row;
 }
 
 uint32_t tracegroup_scope_row(struct tracegroup_builder *b, const struct tracepiece_scope *s)
 {
-    void **slot;
+    bool is_new;
+    uint32_t row = tracepiece_known_scope(&b->known, s, &is_new);
 
-    buf_reset(&b->scratch);
-    tracepiece_scope_bytes(b->encoder, s, &b->scratch);
-    slot = map_slot(&b->scopes, buf_slice(&b->scratch));
-    if (!*slot) {
-        *slot = (void *)(uintptr_t)(b->n_rows[TRACE_LIBRARIES] + 1);
+    if (is_new) {
         tracegroup_put_text(b, TG_SCOPE_NAME, s->name);
         tracegroup_put_text(b, TG_SCOPE_VERSION, s->version);
         tracegroup_put_text(b, TG_SCOPE_SCHEMA, s->schema_url);
         tracegroup_put_attributes(b, TRACE_LIBRARIES, &s->attributes);
     }
-    return (uint32_t)((uintptr_t)*slot - 1);
+    return row;
 }

@@ -149,12 +149,12 @@ struct err *tracegroup_need_part(struct tracegroup *g, enum tracegroup_part part
 
 /* ---- a column ---- */
 
-static struct err *no_room(const struct tracegroup *g)
+struct err *tracegroup_no_room(const struct arena *a)
 {
     return err_new(ERR_LIMIT,
                    "a row group of traces does not fit into the %zu bytes of memory that are left "
-                   "to the query",
-                   arena_left(g->arena));
+                   "to who reads it",
+                   arena_left(a));
 }
 
 /* The column's bytes, in the arena. */
@@ -166,7 +166,7 @@ static struct err *unpack(struct tracegroup *g, const struct tracegroup_read *c,
     if (hash_crc32c(stored) != c->crc)
         return tracegroup_corrupt("checksum of a column");
     if (arena_left(g->arena) < c->bytes)
-        return no_room(g);
+        return tracegroup_no_room(g->arena);
     to = arena_alloc(g->arena, c->bytes);
     if (c->stored == c->bytes) {
         if (c->bytes)
@@ -191,7 +191,7 @@ static struct err *read_ints(struct tracegroup *g, struct reader *r, uint64_t n,
     if (!reader_ok(r))
         return tracegroup_corrupt("too few numbers");
     if (arena_left(g->arena) < n * sizeof(*to))
-        return no_room(g);
+        return tracegroup_no_room(g->arena);
     to = arena_array(g->arena, int64_t, n);
     intplanes_decode(&how, payload.ptr, n, to);
     *ret = to;
@@ -207,7 +207,7 @@ static struct err *read_dict(struct tracegroup *g, struct reader *r, struct trac
     if (n > c->n)
         return tracegroup_corrupt("more texts than values");
     if (arena_left(g->arena) < n * sizeof(*dict))
-        return no_room(g);
+        return tracegroup_no_room(g->arena);
     dict = arena_array(g->arena, struct slice, n);
     lens = arena_array(g->arena, uint64_t, n);
     for (size_t i = 0; i < n; i++)
@@ -283,26 +283,54 @@ struct err *tracegroup_load(struct tracegroup *g, struct tracegroup_read *c)
     return load_from(g, c, stored);
 }
 
+static bool is_whole(const struct tracegroup *g, enum tracegroup_part part)
+{
+    for (size_t i = 0; i < g->n_reads[part]; i++)
+        if (!g->reads[part][i].is_loaded)
+            return false;
+    return true;
+}
+
+/* all: payloads of the part, back to back. */
+static struct err *load_some(struct tracegroup *g, enum tracegroup_part part, struct slice all,
+                             bool are_attributes)
+{
+    struct err *e = NULL;
+
+    for (size_t i = 0; i < g->n_reads[part] && !e; i++) {
+        struct tracegroup_read *c = &g->reads[part][i];
+
+        if (!c->is_loaded && (c->column == TG_ATTRIBUTE) == are_attributes)
+            e = load_from(
+                g, c, slice_sub(all, (size_t)(c->offset - g->place.header_bytes[part]), c->stored));
+    }
+    return e;
+}
+
+/* Of all tables of the part; nothing is read. */
+static struct err *check_shapes(struct tracegroup *g, enum tracegroup_part part)
+{
+    struct err *e = NULL;
+
+    for (unsigned t = 0; t < TRACE_TABLES && !e; t++)
+        if (tracegroup_part_of((enum tracetable)t) == part)
+            e = tracegroup_need_shapes(g, (enum tracetable)t);
+    return e;
+}
+
 struct err *tracegroup_need_all(struct tracegroup *g, enum tracegroup_part part)
 {
     struct err *e = tracegroup_need_part(g, part);
     uint32_t header = g->place.header_bytes[part];
     struct slice all;
-    bool is_missing = false;
 
-    for (size_t i = 0; i < g->n_reads[part] && !e; i++)
-        is_missing = is_missing || !g->reads[part][i].is_loaded;
-    if (e || !is_missing)
+    if (e || is_whole(g, part))
         return e;
-    if ((e = g->io.fetch(g->io.arg, part, header, g->place.bytes[part] - header, &all)))
+    if ((e = g->io.fetch(g->io.arg, part, header, g->place.bytes[part] - header, &all)) ||
+        (e = load_some(g, part, all, false)))
         return e;
-    for (size_t i = 0; i < g->n_reads[part] && !e; i++) {
-        struct tracegroup_read *c = &g->reads[part][i];
-
-        if (!c->is_loaded)
-            e = load_from(g, c, slice_sub(all, (size_t)(c->offset - header), c->stored));
-    }
-    return e;
+    /* Before attributes are unpacked: a few bytes may say that they are very many values. */
+    return (e = check_shapes(g, part)) ? e : load_some(g, part, all, true);
 }
 
 static struct err *load_checked(struct tracegroup *g, struct tracegroup_read *c, uint64_t n)

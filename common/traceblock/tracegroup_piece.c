@@ -59,6 +59,8 @@ static struct err *get_attributes(struct tracegroup *g, enum tracetable table, u
     uint32_t shape = s->shape ? (uint32_t)s->shape[row] : 0;
     struct err *e;
 
+    if (arena_left(a) / sizeof(*ret->ptr) < s->first[shape + 1] - s->first[shape])
+        return tracegroup_no_room(a);
     seek(s, c, row);
     ret->dropped = g->whole->dropped[table] ? (uint32_t)g->whole->dropped[table][row] : 0;
     ret->n = s->first[shape + 1] - s->first[shape];
@@ -254,6 +256,8 @@ static struct err *get_rest(struct tracegroup *g, uint32_t row, struct arena *a,
 
     s->n_events = w->first_event[row + 1] - event;
     s->n_links = w->first_link[row + 1] - link;
+    if (arena_left(a) < s->n_events * sizeof(*s->events) + s->n_links * sizeof(*s->links))
+        return tracegroup_no_room(a);
     s->dropped_events = (uint32_t)int_at(w, TG_SPAN_DROPPED_EVENTS, row);
     s->dropped_links = (uint32_t)int_at(w, TG_SPAN_DROPPED_LINKS, row);
     s->events = arena_array(a, struct tracepiece_event, s->n_events);
@@ -326,6 +330,8 @@ struct err *tracegroup_piece(struct tracegroup *g, uint32_t i, struct arena *a,
     first = g->first_span[i];
     n = g->first_span[i + 1] - first;
     memcpy(ret->trace_id, g->whole->columns[TG_TRACE_ID]->fixed + (size_t)i * 16, 16);
+    if (arena_left(a) / sizeof(*ret->spans) < n)
+        return tracegroup_no_room(a);
     ret->spans = arena_array(a, struct tracepiece_span, n);
     ret->resources =
         arena_array(a, struct tracepiece_resource, ORR_MIN(n, g->n_rows[TRACE_RESOURCES]));
@@ -339,14 +345,15 @@ struct err *tracegroup_piece(struct tracegroup *g, uint32_t i, struct arena *a,
 
 struct err *tracegroup_verify(struct tracegroup *g)
 {
-    struct arena *a = arena_new(0);
+    struct arena *a = arena_child(g->arena, 0);
     int64_t start_ns = INT64_MAX, end_ns = INT64_MIN;
     struct tracepiece p;
     struct err *e = NULL;
 
     for (uint32_t i = 0; i < g->about.traces && !e; i++) {
         arena_reset(a);
-        e = tracegroup_piece(g, i, a, &p);
+        if (!(e = tracegroup_piece(g, i, a, &p)) && arena_over(a))
+            e = tracegroup_no_room(a);
         for (uint32_t k = 0; k < p.n_spans && !e; k++) {
             int64_t start = (int64_t)p.spans[k].start_ns;
 

@@ -101,8 +101,7 @@ struct err *tracegroup_find(struct tracegroup *g, const uint8_t id[16], uint32_t
 
 /* ---- attributes ---- */
 
-static struct err *find_columns(struct tracegroup *g, enum tracetable table,
-                                struct tracegroup_shapes *s)
+static void find_columns(struct tracegroup *g, enum tracetable table, struct tracegroup_shapes *s)
 {
     enum tracegroup_part part = tracegroup_part_of(table);
 
@@ -113,7 +112,6 @@ static struct err *find_columns(struct tracegroup *g, enum tracetable table,
         if (c->column == TG_ATTRIBUTE && c->table == table)
             s->columns[s->n_columns++] = c;
     }
-    return NULL;
 }
 
 static struct err *parse_shapes(struct tracegroup *g, const struct tracegroup_read *c,
@@ -125,6 +123,8 @@ static struct err *parse_shapes(struct tracegroup *g, const struct tracegroup_re
 
     if (n != c->n)
         return tracegroup_corrupt("shapes");
+    if (arena_left(g->arena) / sizeof(*list) < n + 1 + reader_left(&r))
+        return tracegroup_no_room(g->arena);
     first = arena_array(g->arena, uint32_t, n + 1);
     list = arena_array(g->arena, uint32_t, reader_left(&r)); /* a number takes a byte at least */
     for (size_t i = 0; i < n; i++) {
@@ -178,17 +178,17 @@ struct err *tracegroup_need_shapes(struct tracegroup *g, enum tracetable table)
     if ((e = tracegroup_need_part(g, part)))
         return e;
     s->n_rows = g->n_rows[table];
+    find_columns(g, table, s);
     for (size_t i = 0; i < g->n_reads[part]; i++)
         if (g->reads[part][i].column == TG_SHAPES && g->reads[part][i].table == table)
             shapes = &g->reads[part][i];
     if (!shapes) {
-        if (s->n_rows)
+        if (s->n_rows || s->n_columns)
             return tracegroup_corrupt("rows without shapes");
         s->is_loaded = true;
         return NULL;
     }
-    if ((e = find_columns(g, table, s)) || (e = tracegroup_load(g, shapes)) ||
-        (e = parse_shapes(g, shapes, s)) ||
+    if ((e = tracegroup_load(g, shapes)) || (e = parse_shapes(g, shapes, s)) ||
         (e = tracegroup_need_of(g, TG_SHAPE, table, s->n_rows, &shape)) ||
         (e = tracegroup_check_below(shape, s->n_shapes, "a row of a shape that is not there")))
         return e;

@@ -215,20 +215,6 @@ void tracepiece_encode(struct tracepiece_encoder *e, const struct tracepiece *p,
         put_span(e, out, &p->spans[i]);
 }
 
-void tracepiece_resource_bytes(struct tracepiece_encoder *e, const struct tracepiece_resource *r,
-                               struct buf *out)
-{
-    forget(e);
-    put_resource(e, out, r);
-}
-
-void tracepiece_scope_bytes(struct tracepiece_encoder *e, const struct tracepiece_scope *s,
-                            struct buf *out)
-{
-    forget(e);
-    put_scope(e, out, s);
-}
-
 void tracepiece_member_bytes(struct tracepiece_encoder *e, const struct otlp_member *m,
                              struct buf *out)
 {

@@ -38,7 +38,6 @@
 #include "common/base/buf.h"
 #include "common/base/err.h"
 #include "common/base/hash.h"
-#include "common/base/map.h"
 #include "common/model/otlp_value.h"
 #include "common/traces/tracecols.h"
 
@@ -113,12 +112,11 @@ bool tracepiece_id(struct slice bytes, const uint8_t **ret);
 void tracepiece_unite(struct arena *a, const struct tracepiece *pieces, size_t n,
                       struct tracepiece *ret);
 
+struct tracepiece_known;
 /* Into columns: of several traces, whose resources and scopes become one row each where they are equal. Owner: one thread. */
 struct tracepiece_rows {
     struct tracebuild *build;
-    struct map resources, scopes; /* their bytes -> row + 1 */
-    struct tracepiece_encoder *encoder;
-    struct buf scratch;
+    struct tracepiece_known *known; /* by row */
 };
 void tracepiece_rows_init(struct tracepiece_rows *r, struct tracebuild *build);
 void tracepiece_rows_done(struct tracepiece_rows *r);

@@ -2,10 +2,6 @@
 #pragma once
 #include "common/traces/tracepiece.h"
 
-void tracepiece_resource_bytes(struct tracepiece_encoder *e, const struct tracepiece_resource *r,
-                               struct buf *out);
-void tracepiece_scope_bytes(struct tracepiece_encoder *e, const struct tracepiece_scope *s,
-                            struct buf *out);
 /* An attribute, key and value. */
 void tracepiece_member_bytes(struct tracepiece_encoder *e, const struct otlp_member *m,
                              struct buf *out);

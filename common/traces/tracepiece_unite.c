@@ -1,5 +1,7 @@
 #include <stdlib.h>
 
+#include "common/base/mem.h"
+#include "common/traces/tracepiece_known.h"
 #include "common/traces/tracepiece_parts.h"
 
 /* ---- several pieces become one ---- */
@@ -183,15 +185,13 @@ void tracepiece_unite(struct arena *a, const struct tracepiece *pieces, size_t n
 
 void tracepiece_rows_init(struct tracepiece_rows *r, struct tracebuild *build)
 {
-    *r = (struct tracepiece_rows){.build = build, .encoder = tracepiece_encoder_new()};
+    *r = (struct tracepiece_rows){build, mem_new(struct tracepiece_known)};
 }
 
 void tracepiece_rows_done(struct tracepiece_rows *r)
 {
-    map_done(&r->resources);
-    map_done(&r->scopes);
-    buf_done(&r->scratch);
-    tracepiece_encoder_free(r->encoder);
+    tracepiece_known_done(r->known);
+    mem_free(r->known);
 }
 
 static struct tracevalue value_of(struct arena *a, const struct otlp_value *v, bool in_list)
@@ -247,31 +247,27 @@ static void build_attributes(struct tracepiece_rows *r, struct arena *a, enum tr
 static uint32_t build_resource(struct tracepiece_rows *r, struct arena *a,
                                const struct tracepiece_resource *res)
 {
-    void **slot;
+    bool is_new;
+    uint32_t row = tracepiece_known_resource(r->known, res, &is_new);
 
-    buf_reset(&r->scratch);
-    tracepiece_resource_bytes(r->encoder, res, &r->scratch);
-    slot = map_slot(&r->resources, buf_slice(&r->scratch));
-    if (!*slot) {
-        *slot = (void *)(uintptr_t)(tracebuild_resource(r->build) + 1);
+    if (is_new) {
+        (void)tracebuild_resource(r->build);
         build_attributes(r, a, TRACE_RESOURCES, &res->attributes);
     }
-    return (uint32_t)((uintptr_t)*slot - 1);
+    return row;
 }
 
 static uint32_t build_scope(struct tracepiece_rows *r, struct arena *a,
                             const struct tracepiece_scope *s)
 {
-    void **slot;
+    bool is_new;
+    uint32_t row = tracepiece_known_scope(r->known, s, &is_new);
 
-    buf_reset(&r->scratch);
-    tracepiece_scope_bytes(r->encoder, s, &r->scratch);
-    slot = map_slot(&r->scopes, buf_slice(&r->scratch));
-    if (!*slot) {
-        *slot = (void *)(uintptr_t)(tracebuild_library(r->build, s->name, s->version) + 1);
+    if (is_new) {
+        (void)tracebuild_library(r->build, s->name, s->version);
         build_attributes(r, a, TRACE_LIBRARIES, &s->attributes);
     }
-    return (uint32_t)((uintptr_t)*slot - 1);
+    return row;
 }
 
 static void build_span(struct tracepiece_rows *r, struct arena *a, const struct tracepiece_span *s,

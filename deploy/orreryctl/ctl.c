@@ -11,12 +11,13 @@
 #include "common/objstore/s3conf.h"
 #include "common/process/process_conf.h"
 #include "common/process/process_storage.h"
+#include "deploy/orreryctl/ctl_http.h"
 #include "deploy/orreryctl/ctl_ruleapi.h"
 
 struct command {
     const char *group, *name, *arguments;
     size_t min_args, max_args;
-    unsigned options; /* CTL_BIT() */
+    uint64_t options; /* CTL_BIT() */
     /* an object store; the same, but when its argument is a directory; none */
     enum { CTL_NEEDS_STORE, CTL_LOCAL, CTL_REMOTE } kind;
     ctl_command_fn *run;
@@ -105,6 +106,66 @@ static const struct command ctl_commands[] = {
      "Deletes a group."},
     {"rules", "delete-namespace", "NAMESPACE", 1, 1, CTL_RULEAPI_OPTIONS, CTL_REMOTE,
      ctl_rules_delete_namespace, "Deletes all groups of a namespace."},
+    {"query", NULL, "QUERY [--language=L] [--since=1h] [--step=30s] [--json]", 1, 1,
+     CTL_HTTP_OPTIONS | CTL_BIT(CTL_LANGUAGE) | CTL_BIT(CTL_SINCE) | CTL_BIT(CTL_FROM) |
+         CTL_BIT(CTL_TO) | CTL_BIT(CTL_STEP) | CTL_BIT(CTL_LIMIT) | CTL_BIT(CTL_JSON),
+     CTL_REMOTE, ctl_query,
+     "Asks a running Orrery: --language=promql (default), logql or traceql. PromQL is asked as of "
+     "now, or with --since, --from or --step over time, and shown with a plot of each series; "
+     "LogQL "
+     "shows lines, the newest last; TraceQL shows traces."},
+    {"tail", NULL, "QUERY [--for=TIME]", 1, 1, CTL_HTTP_OPTIONS | CTL_BIT(CTL_FOR), CTL_REMOTE,
+     ctl_tail, "Log lines as they come, from a minute ago on."},
+    {"trace", "show", "ID", 1, 1, CTL_HTTP_OPTIONS | CTL_BIT(CTL_JSON), CTL_REMOTE, ctl_trace_show,
+     "A trace as a tree, with the time of each span."},
+    {"demo", NULL,
+     "[--address=URL] [--rate=N] [--backfill=30m] [--cycle=10m] [--lock-in=1m] [--for=TIME]", 0, 0,
+     CTL_BIT(CTL_ADDRESS) | CTL_BIT(CTL_TENANT) | CTL_BIT(CTL_TOKEN) | CTL_BIT(CTL_RATE) |
+         CTL_BIT(CTL_BACKFILL) | CTL_BIT(CTL_CYCLE) | CTL_BIT(CTL_LOCK_IN) | CTL_BIT(CTL_FOR),
+     CTL_REMOTE, ctl_demo,
+     "Sends a running Orrery what a shop of five services would: metrics with exemplars, log "
+     "lines, "
+     "traces and events, and its alerting rules (namespace demo). In each cycle a batch job locks "
+     "the accounts, a deployment is bad, the cache refuses connections, and a label explodes."},
+    {"alertmanager", "verify", "CONFIG [TEMPLATE…]", 1, SIZE_MAX, 0, CTL_REMOTE, ctl_am_verify,
+     "Reads a configuration of Alertmanager and its templates as alertmanagers read them, and "
+     "tells "
+     "what is wrong in which line, and what Orrery does not do."},
+    {"alertmanager", "load", "CONFIG [TEMPLATE…]", 1, SIZE_MAX, CTL_HTTP_OPTIONS, CTL_REMOTE,
+     ctl_am_load,
+     "Makes it the tenant's configuration, with these templates, which it names by their files' "
+     "names."},
+    {"alertmanager", "get", "", 0, 0, CTL_HTTP_OPTIONS, CTL_REMOTE, ctl_am_get,
+     "The tenant's configuration and templates as YAML."},
+    {"alertmanager", "delete", "", 0, 0, CTL_HTTP_OPTIONS, CTL_REMOTE, ctl_am_delete,
+     "Deletes the tenant's configuration: the one for all holds again."},
+    {"alertmanager", "routes show", "CONFIG", 1, 1, 0, CTL_REMOTE, ctl_am_routes_show,
+     "The tree of routes."},
+    {"alertmanager", "routes test", "CONFIG NAME=VALUE… [--verify-receivers=A,B]", 1, SIZE_MAX,
+     CTL_BIT(CTL_RECEIVERS), CTL_REMOTE, ctl_am_routes_test,
+     "Whom an alert with these labels is for. With --verify-receivers: whether it is for these, in "
+     "this order."},
+    {"alertmanager", "silence add", "MATCHER… --comment=TEXT [--duration=2h] [--author=NAME]", 1,
+     SIZE_MAX,
+     CTL_HTTP_OPTIONS | CTL_BIT(CTL_COMMENT) | CTL_BIT(CTL_AUTHOR) | CTL_BIT(CTL_DURATION) |
+         CTL_BIT(CTL_START),
+     CTL_REMOTE, ctl_am_silence_add,
+     "Silences alerts: MATCHER is name=value, name!=value, name=~regex or name!~regex; a first one "
+     "without an operator is the alert's name. Prints the silence's id."},
+    {"alertmanager", "silence query", "[MATCHER…] [--expired]", 0, SIZE_MAX,
+     CTL_HTTP_OPTIONS | CTL_BIT(CTL_EXPIRED) | CTL_BIT(CTL_JSON), CTL_REMOTE, ctl_am_silence_query,
+     "Silences that have these matchers."},
+    {"alertmanager", "silence expire", "ID…", 1, SIZE_MAX, CTL_HTTP_OPTIONS, CTL_REMOTE,
+     ctl_am_silence_expire, "Ends silences."},
+    {"alertmanager", "alert query", "[MATCHER…]", 0, SIZE_MAX, CTL_HTTP_OPTIONS | CTL_BIT(CTL_JSON),
+     CTL_REMOTE, ctl_am_alert_query, "Alerts with these labels, silenced and inhibited ones, too."},
+    {"slo", "generate", "FILE… [--output=DIR]", 1, SIZE_MAX, CTL_BIT(CTL_OUTPUT), CTL_REMOTE,
+     ctl_slo_generate,
+     "Makes of service level objectives (deploy/orreryctl/ctl_slo.h) recording rules and alerts "
+     "for "
+     "how fast their error budgets burn, over long windows and short ones. With --output: "
+     "DIR/NAME.rules.yml, and unit tests of it in DIR/NAME.test.yml (rules test, promtool test "
+     "rules); else the rules go to standard output."},
     {"export", NULL, "--tenant=T [--match=SELECTOR] [--from=TIME] [--to=TIME]", 0, 0,
      CTL_BIT(CTL_TENANT) | CTL_BIT(CTL_MATCH) | CTL_BIT(CTL_FROM) | CTL_BIT(CTL_TO) |
          CTL_BIT(CTL_FORMAT) | CTL_BIT(CTL_TEMP),
@@ -153,8 +214,8 @@ static void command_help(FILE *out, const struct command *k)
 
 static void general_help(FILE *out, const char *group)
 {
-    fprintf(out,
-            "orreryctl: an Orrery bucket by hand, and the rules of a running Orrery.\n\nUsage:\n");
+    fprintf(out, "orreryctl: an Orrery bucket by hand, and the rules and alerts of a running "
+                 "Orrery.\n\nUsage:\n");
     for (size_t i = 0; i < ORR_COUNT(ctl_commands); i++)
         if (!group || strcmp(group, ctl_commands[i].group) == 0)
             put_command(out, &ctl_commands[i]);
@@ -185,13 +246,13 @@ struct line { /* the command line, taken apart */
     VEC(char *) flags;
     VEC(const char *) args;
     const char *config;
-    unsigned given;
+    uint64_t given;
     bool wants_help;
 };
 
 static struct err *set_option(struct ctl *c, struct line *l, size_t i, const char *value)
 {
-    l->given |= 1u << i;
+    l->given |= UINT64_C(1) << i;
     switch ((enum ctl_option)i) {
 #define text(member) c->opts.member = value
 #define truth(member) c->opts.member = true
@@ -257,14 +318,27 @@ static struct err *take_line(struct ctl *c, struct line *l, int argc, char **arg
     return NULL;
 }
 
+/* Whether the arguments begin with these words. */
+static bool begins_with(const struct line *l, size_t from, const char *words, size_t *ret_n)
+{
+    struct slice rest = slice_cstr(words), word;
+
+    *ret_n = from;
+    while (slice_split(&rest, ' ', &word)) {
+        if (*ret_n >= l->args.len || !slice_eq_cstr(word, l->args.ptr[*ret_n]))
+            return false;
+        ++*ret_n;
+    }
+    return true;
+}
+
 static const struct command *find_command(const struct line *l, size_t *ret_words)
 {
     for (size_t i = 0; i < ORR_COUNT(ctl_commands); i++) {
         const struct command *k = &ctl_commands[i];
 
-        *ret_words = k->name ? 2 : 1;
-        if (l->args.len >= *ret_words && strcmp(l->args.ptr[0], k->group) == 0 &&
-            (!k->name || strcmp(l->args.ptr[1], k->name) == 0))
+        if (begins_with(l, 0, k->group, ret_words) &&
+            (!k->name || begins_with(l, *ret_words, k->name, ret_words)))
             return k;
     }
     return NULL;
@@ -275,7 +349,7 @@ static struct err *check_usage(const struct command *k, const struct line *l, si
     if (n_args < k->min_args || n_args > k->max_args)
         return err_new(ERR_INVALID, "wrong number of arguments");
     for (size_t i = 0; i < ORR_COUNT(option_rows); i++)
-        if (l->given & ~k->options & 1u << i)
+        if (l->given & ~k->options & UINT64_C(1) << i)
             return err_new(ERR_INVALID, "--%s means nothing here", option_rows[i].flag);
     return NULL;
 }

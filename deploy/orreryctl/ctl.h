@@ -1,5 +1,5 @@
 /*
- * orreryctl: commands on the bucket, beside processes that run or without them, and on the rules of those that run.
+ * orreryctl: commands on the bucket, beside processes that run or without them, and on the rules and alerts of those that run.
  *
  *   orreryctl GROUP COMMAND [ARGUMENT…] [--option[=value]…] [--config FILE] [--section.key=value…]
  *
@@ -39,12 +39,27 @@ enum ctl_status { CTL_OK, CTL_WRONG, CTL_USAGE };
     X(CTL_FORMAT, format, text, "format", "openmetrics (default), lines or json")                  \
     X(CTL_ADDRESS, address, text, "address",                                                       \
       "a querier or ruler: URL or host:port; default: http://127.0.0.1:9009")                      \
-    X(CTL_LANGUAGE, language, text, "language", "promql (default) or logql: of which rules")       \
+    X(CTL_LANGUAGE, language, text, "language",                                                    \
+      "promql (default) or logql; of queries traceql, too")                                        \
     X(CTL_TOKEN, token, text, "token", "sent as bearer token")                                     \
     X(CTL_NAMESPACES, namespaces, text, "namespaces", "a,b: only these")                           \
     X(CTL_IGNORED, ignored_namespaces, text, "ignored-namespaces", "a,b: all but these")           \
     X(CTL_RUN, run, text, "run", "only tests whose name contains this")                            \
+    X(CTL_RECEIVERS, receivers, text, "verify-receivers", "a,b: whom the alert must be for")       \
+    X(CTL_COMMENT, comment, text, "comment", "why")                                                \
+    X(CTL_AUTHOR, author, text, "author", "who; default: $USER")                                   \
+    X(CTL_DURATION, duration, text, "duration", "how long, as 2h; default 1h")                     \
+    X(CTL_START, start, text, "start", "when it begins: RFC 3339 or Unix seconds; default: now")   \
+    X(CTL_EXPIRED, is_expired, truth, "expired", "also what is over")                              \
+    X(CTL_OUTPUT, output, text, "output", "directory for the files that are made")                 \
     X(CTL_OF_SIGNAL, signal, text, "signal", "metrics (default), logs or traces")                  \
+    X(CTL_SINCE, since, text, "since", "how far back, as 1h")                                      \
+    X(CTL_STEP, step, text, "step", "distance of points, as 30s; default: 120 points")             \
+    X(CTL_RATE, rate, text, "rate", "requests a second; default 4")                                \
+    X(CTL_BACKFILL, backfill, text, "backfill", "how much of the past is sent first; default 30m") \
+    X(CTL_CYCLE, cycle, text, "cycle", "how long until all incidents come again; default 10m")     \
+    X(CTL_LOCK_IN, lock_in, text, "lock-in", "when the accounts are locked next; default 1m")      \
+    X(CTL_FOR, how_long, text, "for", "how long to go on, as 10m; default: until ctrl-c")          \
     X(CTL_DRY, is_dry, truth, "dry-run", "say what would be done, and do nothing")                 \
     X(CTL_JSON, is_json, truth, "json", "print JSON instead of a table")                           \
     X(CTL_YES, is_yes, truth, "yes", "do it without asking")                                       \
@@ -56,7 +71,7 @@ enum ctl_option {
     CTL_OPTIONS(X)
 #undef X
 };
-#define CTL_BIT(o) (1u << (o##_AT))
+#define CTL_BIT(o) (UINT64_C(1) << (o##_AT))
 
 typedef const char *ctl_text;
 typedef bool ctl_truth;
@@ -101,6 +116,10 @@ ORR_CHECKED struct err *ctl_tsdb_analyze(struct ctl *c);
 ORR_CHECKED struct err *ctl_tenant_copy(struct ctl *c);
 ORR_CHECKED struct err *ctl_tenant_delete(struct ctl *c);
 ORR_CHECKED struct err *ctl_export(struct ctl *c);
+ORR_CHECKED struct err *ctl_query(struct ctl *c);
+ORR_CHECKED struct err *ctl_tail(struct ctl *c); /* ctl_logline.c */
+ORR_CHECKED struct err *ctl_trace_show(struct ctl *c);
+ORR_CHECKED struct err *ctl_demo(struct ctl *c);
 /* ctl_rules.c, ctl_rulelint.c, ctl_rulesync.c, ctl_ruletest.c */
 ORR_CHECKED struct err *ctl_rules_check(struct ctl *c);
 ORR_CHECKED struct err *ctl_rules_test(struct ctl *c);
@@ -113,3 +132,16 @@ ORR_CHECKED struct err *ctl_rules_diff(struct ctl *c);
 ORR_CHECKED struct err *ctl_rules_sync(struct ctl *c);
 ORR_CHECKED struct err *ctl_rules_delete(struct ctl *c);
 ORR_CHECKED struct err *ctl_rules_delete_namespace(struct ctl *c);
+/* ctl_amconf.c, ctl_amload.c, ctl_amask.c */
+ORR_CHECKED struct err *ctl_am_verify(struct ctl *c);
+ORR_CHECKED struct err *ctl_am_routes_show(struct ctl *c);
+ORR_CHECKED struct err *ctl_am_routes_test(struct ctl *c);
+ORR_CHECKED struct err *ctl_am_load(struct ctl *c);
+ORR_CHECKED struct err *ctl_am_get(struct ctl *c);
+ORR_CHECKED struct err *ctl_am_delete(struct ctl *c);
+ORR_CHECKED struct err *ctl_am_silence_add(struct ctl *c);
+ORR_CHECKED struct err *ctl_am_silence_query(struct ctl *c);
+ORR_CHECKED struct err *ctl_am_silence_expire(struct ctl *c);
+ORR_CHECKED struct err *ctl_am_alert_query(struct ctl *c);
+/* ctl_slogen.c */
+ORR_CHECKED struct err *ctl_slo_generate(struct ctl *c);

@@ -2,15 +2,14 @@
  * The API of rule configurations of a running Orrery (common/process/rules_config.h), asked from outside: the tenant's
  * rules in PromQL, or with --language=logql those in LogQL.
  *
- * Options: --address (a URL or host:port), --tenant, --language, --token. All block; one thread.
+ * Options: those of ctl_http.h, and --language. All block; one thread.
  */
 #pragma once
 #include "common/base/buf.h"
-#include "deploy/orreryctl/ctl.h"
+#include "deploy/orreryctl/ctl_http.h"
 #include "ruler/rule_file.h"
 
-#define CTL_RULEAPI_OPTIONS                                                                        \
-    (CTL_BIT(CTL_ADDRESS) | CTL_BIT(CTL_TENANT) | CTL_BIT(CTL_LANGUAGE) | CTL_BIT(CTL_TOKEN))
+#define CTL_RULEAPI_OPTIONS (CTL_HTTP_OPTIONS | CTL_BIT(CTL_LANGUAGE))
 
 /* Of --language; PromQL if it was not given. */
 ORR_CHECKED struct err *ctl_ruleapi_lang(struct ctl *c, enum rule_lang *ret);

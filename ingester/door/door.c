@@ -433,6 +433,7 @@ void door_write(struct door *d, struct loop *loop, struct slice tenant,
     w->arg = arg;
     limits_get(d->opts.limits, tenant, &limits);
     p = push_new(tenant, &limits);
+    p->is_late = decoder->is_late;
     p->body = *body;
     *body = (struct buf){0};
     if ((e = decode(w, p, decoder))) {

@@ -28,6 +28,11 @@ void drained_expect(struct drained *d, size_t n)
         (void)eventfd_write(d->fd, 1);
 }
 
+void drained_more(struct drained *d)
+{
+    (void)atomic_fetch_add(&d->left, 1);
+}
+
 void drained_one(void *arg)
 {
     struct drained *d = arg;

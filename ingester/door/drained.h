@@ -20,5 +20,7 @@ ORR_CHECKED struct err *drained_init(struct drained *d);
 void drained_done(struct drained *d); /* also when init failed */
 void drained_expect(struct drained *d, size_t n);
 void drained_one(void *d);
+/* One more than was expected. With one that ends when no more are to come, things may come and go before. */
+void drained_more(struct drained *d);
 /* False: timeout_ms were over before. True at once when none are expected. */
 bool drained_wait(struct drained *d, int64_t timeout_ms);

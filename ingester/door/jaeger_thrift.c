@@ -1,5 +1,6 @@
 #include "ingester/door/jaeger_thrift.h"
 
+#include "common/base/arena_room.h"
 #include "common/base/clock.h"
 #include "common/base/reader.h"
 #include "ingester/door/jaeger_span.h"
@@ -179,6 +180,15 @@ static uint32_t list(struct decoding *d, size_t min_bytes)
     return n;
 }
 
+/* NULL, and it is remembered: there is no room. */
+static void *array(struct decoding *d, size_t n, size_t each)
+{
+    if (arena_room(d->spans.b->arena, n * each))
+        return arena_calloc(d->spans.b->arena, n, each);
+    fail(d, "more than there is memory for");
+    return NULL;
+}
+
 /* ---- tags, logs, references ---- */
 
 static void read_tag(struct decoding *d, struct otlp_member *ret)
@@ -232,7 +242,8 @@ static struct tracepiece_attributes read_tags(struct decoding *d, uint32_t more)
 {
     struct tracepiece_attributes ret = {.n = list(d, TAG_MIN)};
 
-    ret.ptr = arena_array(d->spans.b->arena, struct otlp_member, ret.n + more);
+    if (!(ret.ptr = array(d, ret.n + more, sizeof(*ret.ptr))))
+        return (struct tracepiece_attributes){0};
     for (uint32_t i = 0; i < ret.n && reader_ok(&d->r); i++)
         read_tag(d, &ret.ptr[i]);
     return ret;
@@ -253,7 +264,8 @@ static void read_log(struct decoding *d, struct tracepiece_event *ret)
 static void read_logs(struct decoding *d, struct tracepiece_span *s)
 {
     s->n_events = list(d, LOG_MIN);
-    s->events = arena_array(d->spans.b->arena, struct tracepiece_event, s->n_events);
+    if (!(s->events = array(d, s->n_events, sizeof(*s->events))))
+        s->n_events = 0;
     for (uint32_t i = 0; i < s->n_events && reader_ok(&d->r); i++)
         read_log(d, &s->events[i]);
 }
@@ -287,8 +299,10 @@ static void read_ref(struct decoding *d, struct jaeger_ref *ret)
 static void read_refs(struct decoding *d, struct jaeger_span *s)
 {
     s->n_refs = list(d, REF_MIN);
-    s->refs = arena_array(d->spans.b->arena, struct jaeger_ref, s->n_refs);
-    s->in.span.links = arena_array(d->spans.b->arena, struct tracepiece_link, s->n_refs);
+    s->refs = array(d, s->n_refs, sizeof(*s->refs));
+    s->in.span.links = array(d, s->n_refs, sizeof(*s->in.span.links));
+    if (!s->refs || !s->in.span.links)
+        s->n_refs = 0;
     for (size_t i = 0; i < s->n_refs && reader_ok(&d->r); i++)
         read_ref(d, &s->refs[i]);
 }

@@ -1,5 +1,6 @@
 #include <math.h>
 
+#include "common/base/arena_room.h"
 #include "common/base/base64.h"
 #include "common/base/hex.h"
 #include "common/base/num.h"
@@ -24,7 +25,8 @@ void *otlp_json_array(struct otlp_json *j, struct jsonval v, size_t each, const 
         otlp_json_fail(j, member, "not a list");
         return NULL;
     }
-    if (n > j->max_bytes / each || arena_used(j->a) + n * each > j->max_bytes) {
+    if (n > j->max_bytes / each || arena_used(j->a) + n * each > j->max_bytes ||
+        !arena_room(j->a, n * each)) {
         j->is_over = true;
         return NULL;
     }

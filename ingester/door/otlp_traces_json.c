@@ -1,3 +1,4 @@
+#include "common/base/arena_room.h"
 #include "ingester/door/otlp_json.h"
 #include "ingester/door/otlp_traces_internal.h"
 
@@ -285,8 +286,13 @@ struct err *otlp_traces_decode_json(struct trace_builder *b, struct slice body,
     if (body.len > OTLP_JSON_MAX_BYTES)
         return err_new(ERR_TOO_LARGE, "JSON of more than %u bytes; protobuf may be larger",
                        OTLP_JSON_MAX_BYTES);
+    if (!arena_room(b->arena, JSONVAL_FACTOR * body.len))
+        return err_new(ERR_LIMIT, "JSON of %zu bytes takes more memory than there is for it",
+                       body.len);
     if ((e = jsonval_parse(body, OTLP_JSON_MAX_DEPTH, &doc, &root)))
         return e;
+    arena_charge(b->arena, (int64_t)jsonval_memory(doc));
+    j.max_bytes += jsonval_memory(doc);
     request(&j, b, root);
     if (j.is_over)
         e = err_new(ERR_LIMIT, "JSON: %zu bytes that take more than %u times their room", body.len,

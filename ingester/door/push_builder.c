@@ -410,7 +410,7 @@ struct err *push_builder_add(struct push_builder *b, const struct push_in *in)
     enum door_reason reason = DOOR_MAX_LABELS;
     struct push_named named = {.labels = SLICE_EMPTY};
 
-    if (ORR_UNLIKELY(arena_used(b->push->arena) - b->arena_before > PUSH_BUILDER_MAX_BYTES))
+    if (ORR_UNLIKELY(push_builder_bytes(b) > PUSH_BUILDER_MAX_BYTES))
         return err_new(ERR_LIMIT, "a write with more than %u bytes of labels",
                        PUSH_BUILDER_MAX_BYTES);
     if (ORR_LIKELY(in->n_labels <= PUSH_BUILDER_MAX_LABELS))

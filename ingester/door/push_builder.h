@@ -100,6 +100,11 @@ static inline const struct tenant_limits *push_builder_limits(const struct push_
 {
     return &b->push->limits;
 }
+/* Of labels, samples and all else so far. */
+static inline size_t push_builder_bytes(const struct push_builder *b)
+{
+    return arena_used(b->push->arena) - b->arena_before;
+}
 /* For protocols whose samples may have no time. */
 static inline int64_t push_builder_now_ms(const struct push_builder *b)
 {
@@ -136,7 +141,8 @@ struct push_decoder {
     const void *arg; /* until door_write() returns */
     /* Exemplars that replicas refuse make the write one that was refused in part. */
     bool is_strict;
-    bool is_own; /* made in here: no rules of the tenant apply, and no rate */
+    bool is_own;  /* made in here: no rules of the tenant apply, and no rate */
+    bool is_late; /* of peers alone: the push is (push.h) */
 };
 
 /* ---- for the door and for tests of decoders ---- */

@@ -1,5 +1,7 @@
 #include "ingester/door/trace_builder.h"
 
+#include "common/base/arena_room.h"
+
 static const char *const reason_names[] = {
 #define X(sym, name, text) name,
     TRACE_REASONS(X)
@@ -34,6 +36,9 @@ void trace_builder_done(struct trace_builder *b)
     vec_done(&b->traces);
     mem_free(b->slots);
     b->slots = NULL;
+    b->n_slots = 0;
+    arena_charge(b->arena, -(int64_t)b->charged);
+    b->charged = 0;
 }
 
 /* ---- limits ---- */
@@ -144,18 +149,43 @@ static size_t span_bytes(const struct tracepiece_span *s)
     return n;
 }
 
+/* ---- memory ---- */
+
+/* Beside the arena, with what the batch has; roughly. */
+static size_t memory(const struct trace_builder *b)
+{
+    return b->resources.cap * sizeof(*b->resources.ptr) + b->scopes.cap * sizeof(*b->scopes.ptr) +
+           b->spans.cap * sizeof(*b->spans.ptr) + b->traces.cap * sizeof(*b->traces.ptr) +
+           b->n_slots * sizeof(*b->slots) + b->batch->traces.cap * sizeof(*b->batch->traces.ptr) +
+           b->batch->pieces.cap;
+}
+
+static void charge(struct trace_builder *b)
+{
+    size_t now = memory(b);
+
+    arena_charge(b->arena, (int64_t)now - (int64_t)b->charged);
+    b->charged = now;
+}
+
 /* ---- what comes ---- */
 
-/* False, and it is remembered: there are as many as there may be. */
-static bool has_room(struct trace_builder *b, size_t n)
+#define SPAN_MORE_BYTES 128 /* beside the struct: its trace, with slots for it */
+
+/* For one more behind n, of cap that there is memory for. False, and it is remembered: there are as many as there may be, or as fit. */
+static bool has_room(struct trace_builder *b, size_t n, size_t cap, size_t each)
 {
     b->is_over = b->is_over || n >= TRACE_BUILDER_MAX_SPANS;
-    return !b->is_over;
+    if (!b->is_over && !b->is_full && n == cap) {
+        charge(b);
+        b->is_full = !arena_room(b->arena, ORR_MAX(cap, (size_t)16) * each);
+    }
+    return !b->is_over && !b->is_full;
 }
 
 uint32_t trace_builder_resource(struct trace_builder *b, const struct tracepiece_resource *r)
 {
-    if (!has_room(b, b->resources.len))
+    if (!has_room(b, b->resources.len, b->resources.cap, sizeof(*r)))
         return 0;
     vec_push(&b->resources, *r);
     cut_attributes(b, &vec_last(&b->resources).attributes);
@@ -166,7 +196,7 @@ uint32_t trace_builder_scope(struct trace_builder *b, const struct tracepiece_sc
 {
     struct tracepiece_scope *scope;
 
-    if (!has_room(b, b->scopes.len))
+    if (!has_room(b, b->scopes.len, b->scopes.cap, sizeof(*s)))
         return 0;
     vec_push(&b->scopes, *s);
     scope = &vec_last(&b->scopes);
@@ -253,7 +283,7 @@ void trace_builder_span(struct trace_builder *b, const struct trace_in *in)
         b->refused[reason]++;
         return;
     }
-    if (!has_room(b, b->spans.len))
+    if (!has_room(b, b->spans.len, b->spans.cap, sizeof(*s) + SPAN_MORE_BYTES))
         return;
     vec_push(&b->spans, in->span);
     s = &vec_last(&b->spans);
@@ -325,19 +355,37 @@ static void make_piece(struct trace_builder *b, struct making *m, uint32_t trace
     t->len = b->batch->pieces.len - t->at;
 }
 
+static struct err *no_room(void)
+{
+    return err_new(ERR_LIMIT, "the spans of one write take more memory than there is for it");
+}
+
+/* What trace_builder_end() takes beside pieces. */
+static bool has_room_to_end(struct trace_builder *b)
+{
+    charge(b);
+    return arena_room(b->arena, b->spans.len * sizeof(*b->spans.ptr) +
+                                    b->batch->traces.len * sizeof(uint32_t) +
+                                    b->resources.len * (sizeof(*b->resources.ptr) + 8) +
+                                    b->scopes.len * (sizeof(*b->scopes.ptr) + 8) + 64);
+}
+
 struct err *trace_builder_end(struct trace_builder *b)
 {
     size_t n = b->spans.len, n_traces = b->batch->traces.len;
-    struct tracepiece_span *sorted = arena_array(b->arena, struct tracepiece_span, n);
-    uint32_t *next = arena_array(b->arena, uint32_t, n_traces + 1);
-    struct making m = {.encoder = tracepiece_encoder_new()};
+    struct tracepiece_span *sorted;
+    struct making m = {0};
     struct err *e = NULL;
+    uint32_t *next;
 
-    if (b->is_over) {
-        tracepiece_encoder_free(m.encoder);
+    if (b->is_over)
         return err_new(ERR_LIMIT, "more than %u spans, resources or scopes in one write",
                        TRACE_BUILDER_MAX_SPANS);
-    }
+    if (b->is_full || !has_room_to_end(b))
+        return no_room();
+    sorted = arena_array(b->arena, struct tracepiece_span, n);
+    next = arena_array(b->arena, uint32_t, n_traces + 1);
+    m.encoder = tracepiece_encoder_new();
     m.piece.resources = arena_array(b->arena, struct tracepiece_resource, b->resources.len);
     m.piece.scopes = arena_array(b->arena, struct tracepiece_scope, b->scopes.len);
     m.resources = renumber_new(b->arena, b->resources.len);
@@ -353,17 +401,13 @@ struct err *trace_builder_end(struct trace_builder *b)
                         "the traces of one write take more than %u bytes, as each has the "
                         "attributes of its resources: send fewer at once",
                         TRACE_BUILDER_MAX_BYTES);
+        charge(b);
+        if (!e && !arena_room(b->arena, 0))
+            e = no_room();
     }
     b->batch->spans = n;
     tracepiece_encoder_free(m.encoder);
     return e;
-}
-
-size_t trace_builder_memory(const struct trace_builder *b)
-{
-    return b->resources.cap * sizeof(*b->resources.ptr) + b->scopes.cap * sizeof(*b->scopes.ptr) +
-           b->spans.cap * sizeof(*b->spans.ptr) + b->traces.cap * sizeof(*b->traces.ptr) +
-           b->n_slots * sizeof(*b->slots);
 }
 
 /* ---- answers ---- */

@@ -9,6 +9,9 @@
  * number is cut (limits max_attribute_bytes, max_attributes_per_span, max_events_per_span, max_links_per_span): what
  * was left out is added to the span's own count of what was dropped. Ends before starts are kept as they came.
  *
+ * Memory: all of it is the arena's, or charged to it (arena_room()), that of the batch's pieces, too, until the builder is done: decoders
+ * ask there before they take an array.
+ *
  * Texts are lent until trace_builder_end(); arrays of attributes are changed in place.
  *
  * Owner: one thread, or loop.
@@ -56,7 +59,9 @@ struct trace_builder {
     size_t n_slots;
     uint64_t refused[TRACE_REASON_COUNT];
     uint64_t cut_values, cut_attributes, cut_events, cut_links;
-    bool is_over; /* more spans, resources or scopes than a write may have */
+    size_t charged; /* to the arena, of what is beside it */
+    bool is_over;   /* more spans, resources or scopes than a write may have */
+    bool is_full;   /* there is no room for what it has */
 };
 
 void trace_builder_init(struct trace_builder *b, struct trace_batch *batch, struct arena *arena);
@@ -67,11 +72,9 @@ uint32_t trace_builder_scope(struct trace_builder *b, const struct tracepiece_sc
 void trace_builder_span(struct trace_builder *b, const struct trace_in *in);
 /* Gives the link its ids, for decoders; false: they have not the lengths of ids. */
 bool trace_builder_link(struct tracepiece_link *l, struct slice trace_id, struct slice span_id);
-/* Encodes what was added. ERR_LIMIT: the write has more than TRACE_BUILDER_MAX_SPANS, or _BYTES. */
+/* Encodes what was added. ERR_LIMIT: the write has more than TRACE_BUILDER_MAX_SPANS, or _BYTES, or does not fit into the arena. */
 ORR_CHECKED struct err *trace_builder_end(struct trace_builder *b);
 uint64_t trace_builder_refused(const struct trace_builder *b); /* spans */
-/* Beside the batch and the arena, roughly. */
-size_t trace_builder_memory(const struct trace_builder *b);
 /* NULL when nothing was refused; else ERR_INVALID with reasons and counts. */
 ORR_CHECKED struct err *trace_builder_answer(const struct trace_builder *b);
 

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "common/base/arena_room.h"
 #include "common/base/mem.h"
 #include "common/base/metric.h"
 #include "ingester/door/tenant_gate.h"
@@ -48,7 +49,9 @@ struct writing {
     struct trace_batch *batch;
     struct err *refusals;
     struct trace_written written;
+    size_t body_bytes;
     int64_t held_bytes;
+    struct err *no_room; /* why its decoding got no more */
     trace_door_done_fn *done;
     void *arg;
 };
@@ -198,23 +201,60 @@ static struct err *check(struct writing *w, struct trace_builder *b)
     return e;
 }
 
+/* Of a body with many tiny things: a write that is let in when it is alone may take all there is for writes. */
+static struct err *room_beyond(const struct writing *w, size_t bytes)
+{
+    size_t max = w->d->opts.max_inflight_bytes, held = (size_t)w->held_bytes + bytes;
+    size_t alone = ORR_MAX(max, w->body_bytes * (TRACE_DOOR_DECODE_FACTOR + 1));
+    int64_t others = METRIC_GET(w->d->m.inflight_bytes) - w->held_bytes;
+
+    if (!max)
+        return NULL;
+    if (held > alone)
+        return err_new(ERR_TOO_LARGE,
+                       "the spans of %zu bytes take more than %zu bytes of memory to be read: send "
+                       "fewer at once",
+                       w->body_bytes, alone);
+    return others > 0 ? room_for(w->d, bytes) : NULL;
+}
+
+/* arena_grant_fn */
+static size_t grant(void *arg, size_t bytes)
+{
+    struct writing *w = arg;
+    size_t more = ORR_MAX(bytes, (size_t)TRACE_DOOR_GRANT_BYTES);
+
+    if (w->no_room || (w->no_room = room_beyond(w, more)))
+        return 0;
+    hold(w, (size_t)w->held_bytes + more);
+    return more;
+}
+
 /* Bytes are decoded while others, on other loops, are let in or not. */
 static struct err *decode(struct writing *w, const struct trace_decoder *decoder)
 {
+    size_t beforehand = decoder->body_bytes * TRACE_DOOR_DECODE_FACTOR;
     struct arena *a;
     struct trace_builder b;
     struct err *e;
 
-    if ((e = room_for(w->d, decoder->body_bytes * TRACE_DOOR_DECODE_FACTOR)))
+    if ((e = room_for(w->d, beforehand)))
         return e;
-    hold(w, decoder->body_bytes * TRACE_DOOR_DECODE_FACTOR);
-    a = arena_new(0); /* decoders bound what they take */
+    w->body_bytes = decoder->body_bytes;
+    hold(w, beforehand);
+    a = arena_new(ORR_MAX(beforehand, (size_t)1));
+    arena_on_limit(a, grant, w);
     trace_builder_init(&b, w->batch, a);
-    if ((e = decoder->decode(&b, decoder->arg))) {
+    e = decoder->decode(&b, decoder->arg);
+    if (w->no_room) {
+        err_free(e);
+        e = w->no_room;
+        w->no_room = NULL;
+    } else if (e) {
         METRIC_ADD(w->d->m.malformed, 1);
     } else {
         w->written.is_decoded = true;
-        hold(w, arena_used(a) + trace_builder_memory(&b) + trace_batch_memory(w->batch));
+        hold(w, arena_used(a));
         e = check(w, &b);
     }
     trace_builder_done(&b);

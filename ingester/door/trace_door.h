@@ -37,8 +37,12 @@ struct trace_door_opts {
     size_t max_body_bytes;     /* of a decoded body */
     size_t max_inflight_bytes; /* of writes under way, their decoding included; 0: no bound */
 };
-/* While a body is decoded so many times its bytes are counted beforehand; afterwards what it really took. */
+/*
+ * While a body is decoded so many times its bytes are counted beforehand, and what it takes beyond as it is taken (arena_room()); afterwards what
+ * it really took. Without room: ERR_UNAVAILABLE, if others have it; ERR_TOO_LARGE if one write alone takes more than max_inflight_bytes.
+ */
 #define TRACE_DOOR_DECODE_FACTOR 4
+#define TRACE_DOOR_GRANT_BYTES (64u << 10) /* beyond, so many at once */
 
 struct trace_door;
 struct trace_door *trace_door_new(const struct trace_door_opts *opts);

@@ -6,7 +6,7 @@
  * which ends the walk, and end_of() tells it.
  */
 #pragma once
-#include "common/base/arena.h"
+#include "common/base/arena_room.h"
 #include "common/base/err.h"
 #include "ingester/door/rw_wire.h"
 
@@ -31,7 +31,8 @@ static inline const uint8_t *bad(struct wire_decoder *d, const char *what)
 /* NULL when the request takes more than it may. */
 static inline void *array(struct wire_decoder *d, size_t n, size_t each)
 {
-    if (n > d->max_bytes / each || arena_used(d->a) + n * each > d->max_bytes) {
+    if (n > d->max_bytes / each || arena_used(d->a) + n * each > d->max_bytes ||
+        !arena_room(d->a, n * each)) {
         d->is_over = true;
         return NULL;
     }

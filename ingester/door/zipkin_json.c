@@ -1,5 +1,6 @@
 #include "ingester/door/zipkin_json.h"
 
+#include "common/base/arena_room.h"
 #include "common/base/clock.h"
 #include "common/base/hex.h"
 #include "common/lang/traceql.h"
@@ -18,6 +19,15 @@ static void fail(struct decoding *d, const char *member, const char *why)
         return;
     d->bad = member;
     d->why = why;
+}
+
+/* NULL, and it is remembered: there is no room. */
+static void *array(struct decoding *d, size_t n, size_t each)
+{
+    if (arena_room(d->spans.b->arena, n * each))
+        return arena_calloc(d->spans.b->arena, n, each);
+    fail(d, "spans", "they take more memory than there is for them");
+    return NULL;
 }
 
 /* ---- members ---- */
@@ -133,8 +143,10 @@ static void read_annotations(struct decoding *d, struct jsonval v, struct tracep
         fail(d, "annotations", "not a list");
         return;
     }
-    s->events = arena_array(d->spans.b->arena, struct tracepiece_event, jsonval_count(v));
     s->n_events = 0; /* of a member that comes twice the last counts */
+    s->events = array(d, jsonval_count(v), sizeof(*s->events));
+    if (!s->events)
+        return;
     while (jsonval_next(&it, &key, &item)) {
         struct tracepiece_event *e = &s->events[s->n_events++];
         struct jsonval_iter of = jsonval_iter(item);
@@ -203,9 +215,8 @@ static void read_span(struct decoding *d, struct jsonval v)
         return;
     }
     zipkin_span_init(&s);
-    s.in.span.attributes.ptr =
-        arena_array(d->spans.b->arena, struct otlp_member, count_attributes(v));
-    while (jsonval_next(&it, &key, &m))
+    s.in.span.attributes.ptr = array(d, count_attributes(v), sizeof(struct otlp_member));
+    while (s.in.span.attributes.ptr && jsonval_next(&it, &key, &m))
         read_member(d, key, m, &s);
     if (!d->bad)
         zipkin_span_end(&d->spans, &s);
@@ -224,8 +235,12 @@ struct err *zipkin_json_decode(struct trace_builder *b, struct slice body,
     *ret_doc = NULL;
     if (body.len > ZIPKIN_JSON_MAX_BYTES)
         return err_new(ERR_TOO_LARGE, "JSON of more than %u bytes", ZIPKIN_JSON_MAX_BYTES);
+    if (!arena_room(b->arena, JSONVAL_FACTOR * body.len))
+        return err_new(ERR_LIMIT, "JSON of %zu bytes takes more memory than there is for it",
+                       body.len);
     if ((e = jsonval_parse(body, MAX_DEPTH, &doc, &root)))
         return e;
+    arena_charge(b->arena, (int64_t)jsonval_memory(doc));
     zipkin_spans_init(&d.spans, b);
     if (jsonval_kind(root) != JSONVAL_LIST)
         fail(&d, "spans", "not a list");

@@ -3,7 +3,6 @@
 #include <stdio.h>
 
 #define MAX_LABELS 128
-#define INSTANCE_LABEL "__metrics_gen_instance"
 
 void gentable_init(struct gentable *t, const struct gentable_opts *opts)
 {
@@ -287,6 +286,12 @@ static void forget(struct gentable *t, size_t i)
     free_row(row);
 }
 
+static bool is_slice_full(const struct push_builder *b)
+{
+    return b->push->series.len >= GENTABLE_SLICE_SERIES ||
+           push_builder_bytes(b) >= GENTABLE_SLICE_BYTES;
+}
+
 /* From the last to the first: a row that is forgotten is replaced by one that was seen. */
 struct err *gentable_write(struct gentable *t, struct push_builder *b, struct slice instance,
                            int64_t now_ms, size_t *io_next)
@@ -296,13 +301,13 @@ struct err *gentable_write(struct gentable *t, struct push_builder *b, struct sl
     struct err *e = NULL;
 
     *io_next = ORR_MIN(*io_next, t->rows.len);
-    while (!e && *io_next > 0 && b->push->series.len < GENTABLE_SLICE_SERIES) {
+    while (!e && *io_next > 0 && !is_slice_full(b)) {
         struct genrow *row = t->rows.ptr[--*io_next];
 
         w.row = row;
         w.n_labels = row->labels.n;
         memcpy(labels, row->labels.ptr, row->labels.n * sizeof(*labels));
-        labels[w.n_labels++] = (struct label){SLICE(INSTANCE_LABEL), instance};
+        labels[w.n_labels++] = (struct label){SLICE(GENERATOR_INSTANCE_LABEL), instance};
         w.is_stale = now_ms - row->seen_ms > GENTABLE_STALE_MS;
         e = put_row(t, &w, row);
         if (w.is_stale)

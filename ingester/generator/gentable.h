@@ -19,6 +19,8 @@
 
 #define GENTABLE_STALE_MS (15 * 60 * 1000)
 #define GENTABLE_SLICE_SERIES 4096 /* in one write */
+#define GENTABLE_SLICE_BYTES                                                                       \
+    (32u << 20) /* of it; one row more fits into a write (PUSH_BUILDER_MAX_BYTES) */
 #define GENTABLE_KIND_MAX 3
 
 struct genkind_name {
@@ -72,6 +74,7 @@ void gentable_count(struct gentable *t, struct genrow *row, size_t counter, doub
 void gentable_observe(struct gentable *t, struct genrow *row, size_t hist, double v, double n,
                       const uint8_t trace[16], int64_t now_ms);
 
-/* The next slice of all rows; *io_next: SIZE_MAX at first, 0 when that was all. */
+/* The next slice of all rows; *io_next: SIZE_MAX at first, 0 when that was all. ERR_LIMIT: a row is too large for a write; the next slice
+ * begins behind it. */
 ORR_CHECKED struct err *gentable_write(struct gentable *t, struct push_builder *b,
                                        struct slice instance, int64_t now_ms, size_t *io_next);

@@ -1,5 +1,7 @@
 #include "ingester/traces/sampler.h"
 
+#include <stdlib.h>
+
 #include "common/base/hash.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
@@ -12,7 +14,7 @@ struct matter {
     struct sampler_trace *t;
     struct sampling_evidence e; /* of all who were heard */
     struct sampling_judged told;
-    unsigned witnesses; /* who were there when it was first heard of */
+    unsigned witnesses; /* who were there when a span of it may have come first */
     bool has_told, was_dropped;
     struct ring_set set;
 };
@@ -26,6 +28,7 @@ struct session {
     int self;
     uint64_t *seeds; /* of each instance */
     unsigned need;
+    int64_t written_ms; /* before, no write can have been acknowledged by the ring's members */
     bool must;
     VEC(struct matter) matters;
     VEC(uint32_t) * of; /* of each instance: the matters it is a replica of */
@@ -60,9 +63,72 @@ static bool is_judge(const struct session *se, struct ring_set set, const uint8_
     return judge == se->self;
 }
 
+/* ---- who can have seen what ---- */
+
+static int by_time(const void *a, const void *b)
+{
+    const int64_t *l = a, *r = b;
+
+    return (*l > *r) - (*l < *r);
+}
+
+/* A quorum was registered then. */
+static int64_t first_write_ms(const struct ring *r)
+{
+    size_t n = ring_size(r), quorum = ring_write_quorum(r);
+    int64_t *all = mem_new_array(int64_t, n + 1), at;
+
+    for (size_t i = 0; i < n; i++)
+        all[i] = ring_member(r, i)->registered_ms;
+    qsort(all, n, sizeof(*all), by_time);
+    at = n >= quorum ? all[quorum - 1] : INT64_MAX;
+    mem_free(all);
+    return at;
+}
+
+/* When a span of it may have come first, to whichever ingester: here it was heard of at first_ms. */
+static int64_t begin_ms(const struct session *se, const struct matter *m)
+{
+    const struct sampler_opts *o = &se->s->opts;
+
+    return ORR_MAX(m->t->first_ms - o->live_ms - o->wait_ms, se->written_ms);
+}
+
 static bool was_there(const struct session *se, unsigned instance, const struct matter *m)
 {
-    return ring_member(se->ring, instance)->registered_ms <= m->t->first_ms;
+    return ring_member(se->ring, instance)->registered_ms <= begin_ms(se, m);
+}
+
+/* Whether writes since from_ms may have gone to others than those who are replicas now: an instance has left, or was passed over. */
+static bool has_changed(const struct ring *r, int64_t from_ms)
+{
+    size_t n = ring_size(r);
+
+    if (n <= ring_rf(r))
+        return false; /* there are no others */
+    for (size_t i = 0; i < n; i++) {
+        const struct member *m = ring_member(r, i);
+
+        if (m->state != MEMBER_ACTIVE || !ring_is_healthy(r, i) ||
+            (m->state_ms > from_ms && m->state_ms > m->registered_ms))
+            return true;
+    }
+    return false;
+}
+
+/*
+ * So many witnesses that one of them has each span that was acknowledged. If one replica is another than when a span was written, all the rest of
+ * those there were then are wanted.
+ */
+static unsigned needed(const struct session *se, const struct matter *m)
+{
+    unsigned old = 0;
+
+    if (!has_changed(se->ring, begin_ms(se, m)))
+        return se->need;
+    for (unsigned i = 0; i < m->set.n; i++)
+        old += was_there(se, m->set.instances[i], m);
+    return ORR_MAX(se->need, old);
 }
 
 /* ---- what is known ---- */
@@ -238,7 +304,7 @@ static void judge_one(struct session *se, const struct matter *m,
         settle(se, m, &j);
         return;
     }
-    if (m->witnesses < se->need) {
+    if (m->witnesses < needed(se, m)) {
         m->t->fate = SAMPLER_WAIT;
         if (!se->must && m->t->waited_ms < s->opts.wait_ms)
             return;
@@ -327,6 +393,7 @@ void sampler_judge(struct sampler *s, struct slice tenant, const struct tail_rul
     se.ring = s->opts.ops.ring(s->opts.ops.arg, tenant);
     se.self = ring_find(se.ring, slice_cstr(s->instance));
     se.need = ring_rf(se.ring) - ring_write_quorum(se.ring) + 1;
+    se.written_ms = first_write_ms(se.ring);
     size = ring_size(se.ring);
     se.seeds = mem_new_array(uint64_t, size + 1);
     se.of = mem_calloc(size + 1, sizeof(*se.of));

@@ -10,7 +10,9 @@
  *                   over when it has heard nothing for wait_ms after the trace ended here; or when it must (its traces are cut on command, or
  *                   because there are too many).
  *   What by         the united evidence (sampling.h) of so many replicas that any write which was acknowledged reached one of them: RF - quorum
- *                   + 1, counting those alone that were in the ring when the trace was first heard of. So what is judged is every
+ *                   + 1, counting those alone that were in the ring when a span of the trace may have come first, to whoever: live_ms +
+ *                   wait_ms before it was heard of here. If writes may have gone to others since then (one has left, is not healthy, or
+ *                   was started again), all of those are wanted. So what is judged is every
  *                   acknowledged span, whoever has it. A peer that already knows a verdict is believed, kept before not kept.
  *   Not enough      replicas answer, or they read other policies: it waits; after wait_ms, or when it must, the trace is kept, as policy
  *                   "_undecided". So is one whose replica this is not any more: "_moved". Nothing is dropped on half of the evidence.
@@ -62,6 +64,7 @@ struct sampler_opts {
     struct sampler_ops ops;
     size_t max_remembered; /* 0: 1,000,000 */
     int64_t wait_ms;       /* 0: 30 s */
+    int64_t live_ms;       /* so long a trace may be live before it has ended; 0: 40 s */
     double burst_s;        /* of rates; 0: 30 */
     const struct clock *clock;
 };

@@ -5,6 +5,7 @@
 
 #define MAX_REMEMBERED 1000000
 #define WAIT_MS 30000
+#define LIVE_MS 40000
 #define BURST_S 30.0
 #define MAX_COUNTS                                                                                 \
     600 /* of a tenant; policies beyond (after changes of the rules) are counted as "_other" */
@@ -137,6 +138,7 @@ struct sampler *sampler_new(const struct sampler_opts *opts)
 
     s->opts = *opts;
     s->opts.wait_ms = opts->wait_ms ? opts->wait_ms : WAIT_MS;
+    s->opts.live_ms = opts->live_ms ? opts->live_ms : LIVE_MS;
     s->opts.burst_s = opts->burst_s > 0 ? opts->burst_s : BURST_S;
     s->opts.clock = opts->clock ? opts->clock : &clock_system;
     s->instance = mem_strdup(opts->instance);

@@ -44,6 +44,10 @@ ORR_CHECKED struct err *loki_api_streams(struct logremote *remote, struct matche
                                          struct logremote_range range, bool wants_volume,
                                          loki_streams_fn *fn, void *arg);
 
+/* One event as /api/v1/events has it. */
+void loki_events_put(struct buf *out, const struct logquery_stream *s,
+                     const struct logquery_line *line);
+
 /* Handlers. */
 void loki_query_instant(struct http_request *r);
 void loki_query_range(struct http_request *r);

@@ -6,13 +6,11 @@
  *
  *   {"status":"success","data":[{"time":"…","kind":"…","title":"…","service":"…","end":"…","attributes":{…}}]}
  */
-#include <stdlib.h>
-
 #include "common/base/clock.h"
 #include "common/base/gotime.h"
 #include "common/model/event.h"
 #include "querier/api/loki_api_internal.h"
-#include "querier/logs/logquery.h"
+#include "querier/logs/logbytime.h"
 
 #define DEF_SINCE_NS (24 * 3600 * NS_PER_S)
 #define MAX_TEXT 4096
@@ -48,8 +46,8 @@ static bool is_own(struct slice name)
            slice_eq_cstr(name, EVENT_NAME) || slice_eq_cstr(name, "detected_level");
 }
 
-static void put_event(struct buf *out, const struct logquery_stream *s,
-                      const struct logquery_line *line)
+void loki_events_put(struct buf *out, const struct logquery_stream *s,
+                     const struct logquery_line *line)
 {
     struct slice kind = labels_get(s->stream, SLICE(EVENT_LABEL));
     struct slice service = labels_get(s->metadata, SLICE(EVENT_SERVICE));
@@ -80,44 +78,15 @@ static void put_event(struct buf *out, const struct logquery_stream *s,
     buf_str(out, "}}");
 }
 
-struct event {
-    int64_t ts_ns; /* of the direction asked for: the least comes first */
-    size_t order;  /* of coming, for events of one time */
-    const struct logquery_stream *stream;
-    const struct logquery_line *line;
-};
-
-static int by_time(const void *a, const void *b)
-{
-    const struct event *x = a, *y = b;
-
-    if (x->ts_ns != y->ts_ns)
-        return x->ts_ns < y->ts_ns ? -1 : 1;
-    return (x->order > y->order) - (x->order < y->order);
-}
-
-/* Streams come by their labels, and nearly every event is one of its own; events are wanted by time. */
+/* Nearly every event is a stream of its own; events are wanted by time. */
 static void put_events(struct arena *a, struct buf *out, const struct logquery_result *res)
 {
-    struct event *all = arena_array(a, struct event, res->stats.entries);
-    size_t n = 0;
+    struct logbytime *all;
+    size_t n = logbytime(a, res, 1, res->is_forward, &all);
 
-    for (size_t i = 0; i < res->n_streams; i++) {
-        const struct logquery_stream *s = &res->streams[i];
-
-        for (size_t k = 0; k < s->n; k++) {
-            int64_t ts_ns = s->lines[k].ts_ns;
-
-            ORR_ASSERT(n < res->stats.entries);
-            all[n] = (struct event){res->is_forward ? ts_ns : -ts_ns, n, s, &s->lines[k]};
-            n++;
-        }
-    }
-    if (n)
-        qsort(all, n, sizeof(*all), by_time);
     for (size_t i = 0; i < n; i++) {
         buf_str(out, i ? "," : "");
-        put_event(out, all[i].stream, all[i].line);
+        loki_events_put(out, all[i].stream, all[i].line);
     }
 }
 

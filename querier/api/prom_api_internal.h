@@ -28,6 +28,9 @@ void prom_api_reply(struct http_request *r, struct slice data);
 /* "results truncated due to limit", once, among the task's warnings. */
 void prom_api_warn_truncated(struct prom_task *t);
 
+/* The value of data that query_exemplars has. */
+void prom_extra_exemplars_json(struct buf *out, const struct rpc_exemplars *series, size_t n);
+
 /* Handlers. */
 void prom_query_instant(struct http_request *r);
 void prom_query_range(struct http_request *r);

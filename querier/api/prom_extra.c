@@ -102,7 +102,7 @@ struct exemplar_params {
     int64_t start_ms, end_ms;
 };
 
-static void exemplars_json(struct buf *out, const struct rpc_exemplars *series, size_t n)
+void prom_extra_exemplars_json(struct buf *out, const struct rpc_exemplars *series, size_t n)
 {
     buf_byte(out, '[');
     for (size_t i = 0; i < n; i++) {
@@ -144,7 +144,7 @@ static struct err *run_exemplars(struct prom_task *t)
         sets[n_sets++] = s->u.selector.matchers;
     e = joined_exemplars(&t->data, sets, n_sets, p->start_ms, p->end_ms, &series, &n);
     if (!e)
-        exemplars_json(&t->out, series, n);
+        prom_extra_exemplars_json(&t->out, series, n);
     promql_done(&q);
     return e;
 }

@@ -327,17 +327,32 @@ void prom_query_parse(struct http_request *r)
 
 /* ---- for other processes ---- */
 
+/* Those whose data a ruler asks for: "a|b" is of a group with source_tenants. */
+static struct err *tenants_of_call(const struct prom_api *api, struct rpc_call *call,
+                                   struct arena *a, struct slice *ret)
+{
+    struct slice rest = rpc_call_tenant(call), one;
+    struct err *e = rest.len ? NULL : tenant_check(rest);
+
+    while (!e && slice_split(&rest, '|', &one))
+        e = tenant_check(one);
+    return e ? e : prom_tasks_tenants(api->tasks, a, rpc_call_tenant(call), ret);
+}
+
 void prom_query_call(void *arg, struct rpc_call *call)
 {
     struct prom_api *api = arg;
     struct query_params *p;
     struct rpc_query q;
     int64_t left_ms = rpc_call_left_ms(call);
-    struct err *e = tenant_check(rpc_call_tenant(call));
+    struct arena *a = arena_new(0); /* of the tenants' names */
+    struct slice tenants;
+    struct err *e = tenants_of_call(api, call, a, &tenants);
 
     if (!e)
         e = rpc_query_decode(rpc_call_payload(call), &q);
     if (e) {
+        arena_free(a);
         rpc_reply_err(call, e);
         return;
     }
@@ -349,5 +364,6 @@ void prom_query_call(void *arg, struct rpc_call *call)
     p->is_afresh = true; /* a ruler asks each query once, and waits for nobody */
     if (q.timeout_ms > 0)
         left_ms = ORR_MIN(left_ms, q.timeout_ms);
-    prom_task_rpc(api->tasks, call, rpc_call_tenant(call), ORR_MAX(left_ms, 1), run_query, p);
+    prom_task_rpc(api->tasks, call, tenants, ORR_MAX(left_ms, 1), run_query, p);
+    arena_free(a);
 }

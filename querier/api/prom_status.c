@@ -30,7 +30,9 @@ void prom_status_buildinfo(struct http_request *r)
     prom_api_reply(r, SLICE("{\"version\":\"3.5.0\",\"revision\":\"orrery-" ORR_VERSION
                             "\",\"branch\":\"\",\"buildUser\":\"\",\"buildDate\":\"\","
                             "\"goVersion\":\"\",\"application\":\"Orrery\","
-                            "\"orreryVersion\":\"" ORR_VERSION "\"}"));
+                            "\"orreryVersion\":\"" ORR_VERSION "\","
+                            /* as Mimir says it: Grafana offers to edit rules then */
+                            "\"features\":{\"ruler_config_api\":\"true\"}}"));
 }
 
 void prom_status_walreplay(struct http_request *r)

@@ -89,6 +89,31 @@ static bool put_known(struct buf *out, struct slice key, struct slice value)
     return false;
 }
 
+/* A pattern that matches what has s in it. */
+static void put_pattern(struct buf *out, struct slice s)
+{
+    struct buf pattern = {0};
+
+    buf_str(&pattern, "(?is).*");
+    for (size_t i = 0; i < s.len; i++) {
+        if (strchr("\\.+*?()|[]{}^$", s.ptr[i]) && s.ptr[i])
+            buf_byte(&pattern, '\\');
+        buf_byte(&pattern, s.ptr[i]);
+    }
+    buf_str(&pattern, ".*");
+    tagquery_text(out, buf_slice(&pattern));
+    buf_done(&pattern);
+}
+
+void tagquery_contains(struct buf *out, struct slice operand, struct slice value)
+{
+    buf_printf(out, "(%.*s =~ ", SLICE_ARG(operand));
+    put_pattern(out, value);
+    if (is_number(value) || is_boolean(value))
+        buf_printf(out, " || %.*s = %.*s", SLICE_ARG(operand), SLICE_ARG(value));
+    buf_byte(out, ')');
+}
+
 void tagquery_equals(struct buf *out, struct slice key, struct slice value)
 {
     if (put_known(out, key, value))

@@ -17,6 +17,8 @@ void tagquery_end(struct buf *out);
 void tagquery_text(struct buf *out, struct slice s);
 /* The service of the span. */
 void tagquery_service(struct buf *out, struct slice service);
+/* operand, as TraceQL writes it, is a text that value stands in somewhere, in capitals or not; or it is that number or boolean. */
+void tagquery_contains(struct buf *out, struct slice operand, struct slice value);
 void tagquery_equals(struct buf *out, struct slice key, struct slice value);
 /* It has such an attribute, or an event of that name. */
 void tagquery_exists(struct buf *out, struct slice key);

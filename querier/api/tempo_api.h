@@ -4,15 +4,15 @@
  *   GET api/traces/{id}                        OTLP: protobuf where Accept says application/protobuf, else JSON; 404
  *       api/v2/traces/{id}                     the same as {"trace":…}, and what made it incomplete
  *       api/search                             q (TraceQL), or tags (logfmt), minDuration, maxDuration; start, end, limit, spss
- *       api/search/tags, api/v2/search/tags    names of attributes; scope, limit
- *       api/search/tag/{name}/values, api/v2/search/tag/{name}/values; limit
- *       api/metrics/query_range                q (TraceQL metrics), start, end, since, step
+ *       api/search/tags, api/v2/search/tags    names of attributes; scope, limit, maxStaleValues; v2: q (tempo_names.h)
+ *       api/search/tag/{name}/values, api/v2/search/tag/{name}/values; limit, maxStaleValues; v2: q
+ *       api/metrics/query_range                q (TraceQL metrics), start, end, since, step, exemplars
  *       api/metrics/query                      the same as one point
  *       api/echo, api/status/buildinfo
  *
  * Times are Unix seconds, nanoseconds or RFC 3339; without start and end the last hour is asked, and of a trace by its id all that there is. Errors are plain
  * text.
- * Not here: streaming search over gRPC, q of tag values (400).
+ * Not here: streaming search over gRPC.
  *
  * Requests are tasks of the Prometheus API (prom_task.h): the same workers, queue, limits of a tenant on
  * queries under way, and budgets. One tenant a request.

@@ -4,6 +4,7 @@
 #include "querier/api/loki_param.h"
 #include "querier/api/tempo_api_internal.h"
 #include "querier/traces/tracecond.h"
+#include "querier/traces/tracehint.h"
 #include "querier/traces/tracemetric.h"
 #include "querier/traces/tracesearch.h"
 #include "querier/traces/tracewant.h"
@@ -18,6 +19,12 @@ struct metrics_params {
 };
 
 /* ---- on a worker ---- */
+
+/* What Tempo calls values that would read as if there were none. */
+static struct slice shown(struct slice value)
+{
+    return !value.len ? SLICE("<empty>") : slice_eq_cstr(value, "nil") ? SLICE("<nil>") : value;
+}
 
 static void put_labels(struct buf *out, const struct tracemetric_series *s)
 {
@@ -38,7 +45,7 @@ static void put_labels(struct buf *out, const struct tracemetric_series *s)
         tracesearch_json_value(out, &s->labels[i].value);
         buf_byte(out, '}');
         buf_printf(&text, "%s%.*s=", i ? ", " : "{", SLICE_ARG(s->labels[i].name));
-        buf_json_str(&text, value);
+        buf_json_str(&text, shown(value));
         buf_done(&printed);
     }
     buf_str(&text, s->n_labels ? "}" : "{}");
@@ -74,6 +81,44 @@ static void put_samples(struct buf *out, const struct tracemetric_series *s, siz
     buf_byte(out, ']');
 }
 
+static void put_text(struct buf *out, const char *key, struct slice text)
+{
+    buf_printf(out, ",{\"key\":\"%s\",\"value\":{\"stringValue\":", key);
+    buf_json_str(out, text);
+    buf_str(out, "}}");
+}
+
+static void put_exemplar(struct buf *out, const struct tracemetric_exemplar *x, double point)
+{
+    buf_str(out, "{\"labels\":[{\"key\":\"trace:id\",\"value\":{\"stringValue\":\"");
+    buf_hex(out, x->trace_id, sizeof(x->trace_id));
+    buf_printf(out, "\"}},{\"key\":\"span:id\",\"value\":{\"stringValue\":\"%016llx\"}}",
+               (unsigned long long)x->span_id);
+    put_text(out, "resource.service.name", x->service);
+    put_text(out, "name", x->name);
+    buf_str(out, "],\"value\":");
+    put_number(out, isnan(x->value) ? point : x->value);
+    buf_printf(out, ",\"timestampMs\":\"%lld\"}", (long long)(x->start_ns / NS_PER_MS));
+}
+
+/* Of points that are there. */
+static void put_exemplars(struct buf *out, const struct tracemetric_series *s)
+{
+    bool is_first = true;
+
+    for (size_t i = 0; i < s->n_exemplars; i++) {
+        double point = s->values[s->exemplars[i].point];
+
+        if (isnan(point))
+            continue;
+        buf_str(out, is_first ? ",\"exemplars\":[" : ",");
+        put_exemplar(out, &s->exemplars[i], point);
+        is_first = false;
+    }
+    if (!is_first)
+        buf_byte(out, ']');
+}
+
 static void put_set(struct prom_task *t, const struct tracemetric_set *set)
 {
     const struct metrics_params *p = t->params;
@@ -84,7 +129,7 @@ static void put_set(struct prom_task *t, const struct tracemetric_set *set)
     for (size_t i = 0; i < set->n; i++) {
         const struct tracemetric_series *s = &set->ptr[i];
 
-        if (p->is_instant && isnan(s->values[0]))
+        if (p->is_instant && isnan(s->values[0]) && !s->is_note)
             continue;
         if (!is_first)
             buf_byte(out, ',');
@@ -92,9 +137,10 @@ static void put_set(struct prom_task *t, const struct tracemetric_set *set)
         put_labels(out, s);
         if (p->is_instant) {
             buf_str(out, ",\"value\":");
-            put_number(out, s->values[0]);
+            put_number(out, s->is_note ? 0 : s->values[0]);
         } else {
             put_samples(out, s, set->n_points, &p->range);
+            put_exemplars(out, s);
         }
         buf_byte(out, '}');
     }
@@ -107,22 +153,42 @@ static struct err *look(void *arg, const struct tracecols *cols, bool *ret_stop)
 }
 
 static struct err *scan(struct prom_task *t, const struct traceql *query, struct tracemetric *m,
-                        struct tracescan_stats *stats)
+                        bool has_exemplars, struct tracescan_stats *stats)
 {
     const struct metrics_params *p = t->params;
     struct tracecond cond = tracecond_of(t->arena, query);
     struct tracegroup_want want = tracewant_of_query(t->arena, query, false);
     struct tracesource source;
     struct tracescan_opts opts;
-    struct err *e = tempo_api_scan(
-        p->api, t, (struct tempo_range){p->range.start_ns, p->range.end_ns}, &source, &opts);
+    /* spans that start at the end count, and the end of what is asked for is exclusive */
+    struct tempo_range range = {p->range.start_ns, ORR_MIN(p->range.end_ns, INT64_MAX - 1) + 1};
+    struct err *e = tempo_api_scan(p->api, t, range, &source, &opts);
 
     if (e)
         return e;
     opts.req.filters = cond.ptr;
     opts.req.n_filters = cond.n;
-    opts.want = &want;
+    if (has_exemplars)
+        want.fields |= TRACEGROUP_IDS | TRACEGROUP_NAME;
+    if (!tracemetric_asks_all(query))
+        opts.want = &want;
     return tracescan(&opts, look, m, stats);
+}
+
+static struct err *put_answer(struct prom_task *t, struct tracemetric *m,
+                              const struct tracescan_stats *stats)
+{
+    struct tracemetric_set set = tracemetric_end(m, t->arena);
+
+    if (arena_over(t->arena))
+        return err_new(ERR_LIMIT,
+                       "the answer takes more than max-query-memory (%zu bytes): ask for a larger "
+                       "step, or for fewer series",
+                       arena_limit(t->arena));
+    put_set(t, &set);
+    buf_printf(&t->out, "],\"metrics\":{\"inspectedTraces\":%llu,\"inspectedSpans\":\"%llu\"}}",
+               (unsigned long long)stats->traces, (unsigned long long)stats->spans);
+    return NULL;
 }
 
 static struct err *run(struct prom_task *t)
@@ -131,25 +197,26 @@ static struct err *run(struct prom_task *t)
     struct tracemetric_range range = p->range;
     struct tracescan_stats stats = {0};
     struct tracemetric *m = NULL;
-    struct tracemetric_set set;
+    struct tracehints hints;
     struct traceql query;
     struct err *e;
 
     t->content_type = HTTP_JSON;
     t->kind = p->is_instant ? PROM_TASK_INSTANT : PROM_TASK_RANGE;
     range.max_series = (size_t)t->limits.max_query_series;
-    if ((e = traceql_parse(t->arena, p->query, &query)))
+    if ((e = traceql_parse(t->arena, p->query, &query)) || (e = tracehints_of(&query, &hints)))
         return e;
+    if (hints.has_exemplars)
+        range.max_exemplars = hints.exemplars;
+    if (p->is_instant)
+        range.max_exemplars = 0;
     if (!query.metrics)
         return err_new(ERR_INVALID,
                        "not a metrics query: it ends in no rate(), count_over_time() …; "
                        "ask /api/search");
-    if (!(e = tracemetric_new(&query, &range, &m)) && !(e = scan(t, &query, m, &stats))) {
-        set = tracemetric_end(m, t->arena);
-        put_set(t, &set);
-        buf_printf(&t->out, "],\"metrics\":{\"inspectedTraces\":%llu,\"inspectedSpans\":\"%llu\"}}",
-                   (unsigned long long)stats.traces, (unsigned long long)stats.spans);
-    }
+    if (!(e = tracemetric_new(&query, &range, &m)) &&
+        !(e = scan(t, &query, m, range.max_exemplars > 0, &stats)))
+        e = put_answer(t, m, &stats);
     tracemetric_free(m);
     return e;
 }
@@ -197,6 +264,8 @@ static void answer(struct http_request *r, bool is_instant)
         e = err_new(ERR_INVALID, "parameter q is missing: a TraceQL metrics query");
     if (!e)
         e = read_range(r, p);
+    if (!e)
+        e = tempo_api_count(r, "exemplars", 0, UINT32_MAX, &p->range.max_exemplars);
     if (!tempo_api_failed(r, e))
         tempo_api_task(r, tenant, run, p);
 }

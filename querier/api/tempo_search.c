@@ -2,6 +2,7 @@
 #include "common/logs/logfmt.h"
 #include "querier/api/tagquery.h"
 #include "querier/api/tempo_api_internal.h"
+#include "querier/traces/tracehint.h"
 #include "querier/traces/tracesearch.h"
 
 #define DEF_LIMIT 20
@@ -28,12 +29,13 @@ static struct err *run(struct prom_task *t)
                                     .max_duration_ns = p->max_ns};
     struct tracesearch_result found;
     struct tracesource source;
+    struct tracehints hints;
     struct traceql query;
     struct err *e;
 
     t->content_type = HTTP_JSON;
     opts.query = &query;
-    if ((e = traceql_parse(t->arena, p->query, &query)) ||
+    if ((e = traceql_parse(t->arena, p->query, &query)) || (e = tracehints_of(&query, &hints)) ||
         (e = tempo_api_scan(p->api, t, p->range, &source, &opts.scan)) ||
         (e = tracesearch(&opts, &found)))
         return e;
@@ -57,24 +59,27 @@ static const struct {
 
 static void put_tag(struct buf *out, struct slice key, struct slice value)
 {
-    for (size_t i = 0; i < ORR_COUNT(known_tags); i++) {
-        if (!slice_eq_cstr(key, known_tags[i].tag))
-            continue;
-        buf_printf(out, "%s = ", known_tags[i].traceql);
-        if (known_tags[i].is_word)
-            buf_slice_append(out, value);
-        else
-            tagquery_text(out, value);
-        return;
-    }
+    struct buf operand = {0};
+
     if (slice_eq_cstr(key, "error") && slice_eq_cstr(value, "true")) {
         buf_str(out, "status = error");
         return;
     }
-    buf_byte(out, '.');
-    tagquery_text(out, key);
-    buf_str(out, " = ");
-    tagquery_text(out, value);
+    for (size_t i = 0; i < ORR_COUNT(known_tags); i++) {
+        if (!slice_eq_cstr(key, known_tags[i].tag))
+            continue;
+        if (known_tags[i].is_word) {
+            buf_printf(out, "%s = %.*s", known_tags[i].traceql, SLICE_ARG(value));
+            return;
+        }
+        buf_str(&operand, known_tags[i].traceql);
+    }
+    if (!operand.len) {
+        buf_byte(&operand, '.');
+        tagquery_text(&operand, key);
+    }
+    tagquery_contains(out, buf_slice(&operand), value);
+    buf_done(&operand);
 }
 
 struct err *tempo_tags_query(struct arena *a, struct slice tags, struct slice *ret)

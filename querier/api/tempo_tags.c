@@ -2,6 +2,8 @@
 #include "common/base/map.h"
 #include "common/lang/traceql.h"
 #include "querier/api/tempo_api_internal.h"
+#include "querier/api/tempo_names.h"
+#include "querier/traces/tracefield.h"
 
 #define MAX_NAMES 100000 /* whatever the limit says */
 
@@ -11,7 +13,9 @@ struct tags_params {
     bool is_v2;
     bool scopes[TRACE_TABLES], has_intrinsics; /* that are asked for */
     struct traceql_attribute attribute;        /* of values */
-    uint32_t limit;
+    struct slice attribute_text;               /* as the query had it */
+    struct slice q;                            /* only spans that match; empty: all */
+    uint32_t limit, max_stale;
 };
 
 /* As Tempo lists them. */
@@ -41,13 +45,21 @@ static const char *const scope_names[] = {
 
 /* ---- on a worker ---- */
 
+/* A list of names that is made. */
 struct taking {
-    struct prom_task *task;
-    struct map seen; /* of all sources */
+    const struct tags_params *params;
+    struct arena *arena; /* the task's */
+    struct buf out;      /* with commas */
+    struct map seen;     /* of all sources */
     struct buf key;
-    uint32_t limit;
+    uint32_t stale;        /* known ones since the last new one */
     bool is_typed, is_cut; /* there are more */
 };
+
+static void taking_init(struct taking *k, const struct prom_task *t, bool is_typed)
+{
+    *k = (struct taking){.params = t->params, .arena = t->arena, .is_typed = is_typed};
+}
 
 static const char *type_text(enum tracecell_type type)
 {
@@ -68,7 +80,7 @@ static const char *type_text(enum tracecell_type type)
 /* Those without a type of their own are words of TraceQL. */
 static void put_name(struct taking *k, struct slice s, enum tracecell_type type)
 {
-    struct buf *out = &k->task->out;
+    struct buf *out = &k->out;
 
     if (k->seen.len > 1)
         buf_byte(out, ',');
@@ -81,41 +93,50 @@ static void put_name(struct taking *k, struct slice s, enum tracecell_type type)
 
 static bool is_full(const struct taking *k)
 {
-    return k->seen.len >= (k->limit ? k->limit : MAX_NAMES);
+    return k->seen.len >= (k->params->limit ? k->params->limit : MAX_NAMES);
 }
 
-/* With a limit no other is wanted once there are as many. Without one the next that is different tells that there are too many. */
+/* With a limit no other is wanted once there are as many, and neither once so many in a row were known already. Without one the next that is
+ * different tells that there are too many. */
 static bool take(void *arg, struct slice s, enum tracecell_type type)
 {
+    uint32_t limit, max_stale;
     struct taking *k = arg;
 
+    limit = k->params->limit;
+    max_stale = k->params->max_stale;
     buf_reset(&k->key);
     buf_byte(&k->key, (uint8_t)(k->is_typed ? type : TRACECELL_STRING));
     buf_slice_append(&k->key, s);
+    if (max_stale && k->stale >= max_stale)
+        return false;
     if (map_has(&k->seen, buf_slice(&k->key)))
-        return true;
+        return ++k->stale < max_stale || !max_stale;
+    k->stale = 0;
     if (is_full(k)) {
         k->is_cut = true;
         return false;
     }
     (void)map_put(&k->seen, buf_slice(&k->key), k);
-    arena_charge(k->task->arena, (int64_t)s.len + 64);
+    arena_charge(k->arena, 2 * (int64_t)s.len + 128);
     put_name(k, s, type);
-    return (!k->limit || !is_full(k)) && !arena_over(k->task->arena);
+    return (!limit || !is_full(k)) && !arena_over(k->arena);
 }
 
-/* What was cut off without being asked for is an error, not a list that looks whole. */
-static struct err *taking_end(struct taking *k, struct err *e)
+/* Appends the list to the answer. What was cut off without being asked for is an error, not a list that looks whole. */
+static struct err *taking_end(struct taking *k, struct buf *out, struct err *e)
 {
-    const struct arena *a = k->task->arena;
+    const struct arena *a = k->arena;
 
     if (!e && arena_over(a))
         e = err_new(ERR_LIMIT,
                     "the names take more than max-query-memory (%zu bytes): ask for less "
                     "time, or with a limit",
                     arena_limit(a));
-    if (!e && !k->limit && k->is_cut)
+    if (!e && !k->params->limit && k->is_cut)
         e = err_new(ERR_LIMIT, "there are more than %u: ask with a limit", MAX_NAMES);
+    buf_slice_append(out, buf_slice(&k->out));
+    buf_done(&k->out);
     map_done(&k->seen);
     buf_done(&k->key);
     return e;
@@ -131,122 +152,127 @@ static struct tracesource_names_request request_of(const struct prom_task *t)
                                               .cancel = &t->cancel};
 }
 
-static struct err *put_table(struct prom_task *t, const struct tracesource *source,
-                             enum tracetable table, struct taking *k)
-{
-    struct tracesource_names_request req = request_of(t);
-
-    req.table = table;
-    return tracesource_names(source, &req, take, k);
-}
-
 static void put_intrinsics(struct taking *k)
 {
     for (size_t i = 0; i < ORR_COUNT(intrinsics); i++)
-        (void)take(k, slice_cstr(intrinsics[i]), TRACECELL_STRING);
+        if (!take(k, slice_cstr(intrinsics[i]), TRACECELL_STRING))
+            break;
 }
 
-static struct err *put_scope(struct prom_task *t, const struct tracesource *source,
-                             enum tracetable table, bool *is_first)
+/* All questions: of all spans one after the other, of those that match together. */
+static struct err *ask(struct prom_task *t, struct tempo_names_ask *asks, size_t n)
 {
     const struct tags_params *p = t->params;
-    struct taking k = {.task = t, .limit = p->limit};
-    struct err *e = NULL;
+    struct slice filter = tempo_names_filter(t->arena, p->q);
+    struct tracesource source;
+    struct tracescan_opts scan;
+    struct err *e = tempo_api_scan(p->api, t, p->range, &source, &scan);
 
-    buf_printf(&t->out, "%s{\"name\":\"%s\",\"tags\":[", *is_first ? "" : ",", scope_names[table]);
-    *is_first = false;
-    if (table == TRACE_TABLES)
-        put_intrinsics(&k);
-    else
-        e = put_table(t, source, table, &k);
-    buf_str(&t->out, "]}");
-    return taking_end(&k, e);
+    if (e || filter.len)
+        return e ? e : tempo_names_ask(&scan, filter, p->attribute_text, asks, n);
+    for (size_t i = 0; i < n && !e; i++)
+        e = tracesource_names(&source, &asks[i].req, asks[i].give, asks[i].arg);
+    return e;
 }
 
-static struct err *put_scopes(struct prom_task *t, const struct tracesource *source)
+static void add_ask(struct tempo_names_ask *asks, size_t *n, struct prom_task *t,
+                    enum tracetable table, struct taking *k)
+{
+    asks[*n] = (struct tempo_names_ask){.req = request_of(t), .give = take, .arg = k};
+    asks[(*n)++].req.table = table;
+}
+
+static struct err *put_scopes(struct prom_task *t)
 {
     const struct tags_params *p = t->params;
-    struct err *e = NULL;
+    struct tempo_names_ask asks[TRACE_TABLES];
+    struct taking takings[TRACE_TABLES + 1]; /* the last: intrinsics */
     bool is_first = true;
+    struct err *e;
+    size_t n = 0;
 
+    for (unsigned i = 0; i <= TRACE_TABLES; i++) {
+        taking_init(&takings[i], t, false);
+        if (i < TRACE_TABLES && p->scopes[i])
+            add_ask(asks, &n, t, (enum tracetable)i, &takings[i]);
+    }
+    e = ask(t, asks, n);
+    if (p->has_intrinsics)
+        put_intrinsics(&takings[TRACE_TABLES]);
     buf_str(&t->out, "{\"scopes\":[");
-    for (unsigned i = 0; i < TRACE_TABLES && !e; i++)
-        if (p->scopes[i])
-            e = put_scope(t, source, (enum tracetable)i, &is_first);
-    if (!e && p->has_intrinsics)
-        e = put_scope(t, source, TRACE_TABLES, &is_first);
+    for (unsigned i = 0; i <= TRACE_TABLES; i++) {
+        bool is_asked = i < TRACE_TABLES ? p->scopes[i] : p->has_intrinsics;
+
+        if (is_asked)
+            buf_printf(&t->out, "%s{\"name\":\"%s\",\"tags\":[", is_first ? "" : ",",
+                       scope_names[i]);
+        e = taking_end(&takings[i], &t->out, e);
+        if (is_asked)
+            buf_str(&t->out, "]}");
+        is_first = is_first && !is_asked;
+    }
     buf_str(&t->out, "],\"metrics\":{}}");
     return e;
 }
 
-static struct err *put_names(struct prom_task *t, const struct tracesource *source)
+static struct err *put_names(struct prom_task *t)
 {
     const struct tags_params *p = t->params;
-    struct taking k = {.task = t, .limit = p->limit};
-    struct err *e = NULL;
+    struct tempo_names_ask asks[TRACE_TABLES];
+    struct taking k;
+    struct err *e;
+    size_t n = 0;
 
-    buf_str(&t->out, "{\"tagNames\":[");
-    for (unsigned i = 0; i < TRACE_TABLES && !e; i++)
+    taking_init(&k, t, false);
+    for (unsigned i = 0; i < TRACE_TABLES; i++)
         if (p->scopes[i])
-            e = put_table(t, source, (enum tracetable)i, &k);
-    if (!e && p->has_intrinsics)
+            add_ask(asks, &n, t, (enum tracetable)i, &k);
+    e = ask(t, asks, n);
+    if (p->has_intrinsics)
         put_intrinsics(&k);
+    buf_str(&t->out, "{\"tagNames\":[");
+    e = taking_end(&k, &t->out, e);
     buf_str(&t->out, "],\"metrics\":{}}");
-    return taking_end(&k, e);
+    return e;
 }
 
 static struct err *run_tags(struct prom_task *t)
 {
     const struct tags_params *p = t->params;
-    struct tracesource source;
-    struct tracescan_opts scan;
-    struct err *e = tempo_api_scan(p->api, t, p->range, &source, &scan);
 
     t->content_type = HTTP_JSON;
-    if (e)
-        return e;
-    return p->is_v2 ? put_scopes(t, &source) : put_names(t, &source);
+    return p->is_v2 ? put_scopes(t) : put_names(t);
 }
 
 /* The tables in which an attribute of the scope may be. */
 static bool is_in(enum traceql_scope scope, enum tracetable table)
 {
-    static const enum tracetable of[] = {
-        [TRACEQL_SCOPE_RESOURCE] = TRACE_RESOURCES,
-        [TRACEQL_SCOPE_SPAN] = TRACE_SPANS,
-        [TRACEQL_SCOPE_EVENT] = TRACE_EVENTS,
-        [TRACEQL_SCOPE_LINK] = TRACE_LINKS,
-        [TRACEQL_SCOPE_INSTRUMENTATION] = TRACE_LIBRARIES,
-    };
-
-    return scope == TRACEQL_SCOPE_ANY || of[scope] == table;
+    return scope == TRACEQL_SCOPE_ANY || tracefield_table(scope) == table;
 }
 
 static struct err *run_values(struct prom_task *t)
 {
     const struct tags_params *p = t->params;
-    struct taking k = {.task = t, .limit = p->limit, .is_typed = p->is_v2};
-    struct tracesource source;
-    struct tracescan_opts scan;
-    struct err *e = tempo_api_scan(p->api, t, p->range, &source, &scan);
+    bool is_intrinsic = p->attribute.intrinsic != TRACEQL_NO_INTRINSIC;
+    struct tempo_names_ask asks[TRACE_TABLES];
+    struct taking k;
+    struct err *e;
+    size_t n = 0;
 
     t->content_type = HTTP_JSON;
-    buf_str(&t->out, "{\"tagValues\":[");
-    for (unsigned i = 0; i < TRACE_TABLES && !e; i++) {
-        struct tracesource_names_request req = request_of(t);
-
-        if (p->attribute.intrinsic != TRACEQL_NO_INTRINSIC && i > 0)
-            break;
-        if (p->attribute.intrinsic == TRACEQL_NO_INTRINSIC &&
-            !is_in(p->attribute.scope, (enum tracetable)i))
+    taking_init(&k, t, p->is_v2);
+    for (unsigned i = 0; i < (is_intrinsic ? 1 : TRACE_TABLES); i++) {
+        if (!is_intrinsic && !is_in(p->attribute.scope, (enum tracetable)i))
             continue;
-        req.table = (enum tracetable)i;
-        req.attribute = p->attribute.name;
-        req.intrinsic = p->attribute.intrinsic;
-        e = tracesource_names(&source, &req, take, &k);
+        add_ask(asks, &n, t, (enum tracetable)i, &k);
+        asks[n - 1].req.attribute = p->attribute.name;
+        asks[n - 1].req.intrinsic = p->attribute.intrinsic;
     }
+    e = ask(t, asks, n);
+    buf_str(&t->out, "{\"tagValues\":[");
+    e = taking_end(&k, &t->out, e);
     buf_str(&t->out, "],\"metrics\":{}}");
-    return taking_end(&k, e);
+    return e;
 }
 
 /* ---- on a loop ---- */
@@ -275,8 +301,9 @@ static void answer(struct http_request *r, struct tags_params *p, prom_work_fn *
     if (!tempo_api_begin(r, &tenant))
         return;
     p->api = r->arg;
-    if (!(e = tempo_api_range(r, &p->range)))
-        e = tempo_api_count(r, "limit", 0, MAX_NAMES, &p->limit);
+    if (!(e = tempo_api_range(r, &p->range)) &&
+        !(e = tempo_api_count(r, "limit", 0, MAX_NAMES, &p->limit)))
+        e = tempo_api_count(r, "maxStaleValues", 0, UINT32_MAX, &p->max_stale);
     if (!tempo_api_failed(r, e))
         tempo_api_task(r, tenant, work, p);
 }
@@ -286,6 +313,7 @@ static void answer_tags(struct http_request *r, bool is_v2)
     struct tags_params *p = arena_new_of(r->arena, struct tags_params);
 
     p->is_v2 = is_v2;
+    p->q = is_v2 ? http_param(r, "q") : SLICE("");
     if (!tempo_api_failed(r, read_scope(r, p)))
         answer(r, p, run_tags);
 }
@@ -336,8 +364,8 @@ void tempo_values_v2(struct http_request *r)
     struct err *e = read_attribute(r, http_request_segment(r, "name"), &p->attribute);
 
     p->is_v2 = true;
-    if (!e && http_param(r, "q").len && !slice_eq_cstr(http_param(r, "q"), "{}"))
-        e = err_new(ERR_UNSUPPORTED, "q is not supported for tag values");
+    p->attribute_text = http_request_segment(r, "name");
+    p->q = http_param(r, "q");
     if (!tempo_api_failed(r, e))
         answer(r, p, run_values);
 }

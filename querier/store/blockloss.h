@@ -1,14 +1,21 @@
 /*
  * A block that is corrupt, and what the answer is made of then. Where a block holds segments of one ingester alone, or of
- * one zone's, and others have all of it (catalogue.h: instance, zone), the read goes on without it, as it does without that ingester
- * or zone: as long as all that is lost is of one of them, blocks and streams together (fanout_lose()), the answer is whole.
+ * one zone's, and others had all of it when it was named (catalogue.h: instance, zone), the read goes on without it, as it does without
+ * that ingester or zone: as long as all that is lost is of one of them, blocks and streams together (fanout_lose()).
  * That is so until the blocks of replicas are merged into one. Where nobody else has the samples, or two have lost something, the read
  * fails, with an error that names the block.
+ *
+ * Whether others still have them all nothing here proves. The catalogue says of a block which segments it holds, and not who wrote which sample
+ * to whom. Two things make a gap of it that no stream and no block tells of: the replication factor was raised after the samples
+ * had been written and before the block was named; and another replica lost what it had (its disk) afterwards. So the
+ * answer carries a warning with the block and its range, and is not kept in the cache of results. It does not say that something is missing. Named
+ * are BLOCKLOSS_NAMED blocks, of more it is said that there are more.
  *
  * What of the block was read before its damage was met stays in the answer: each chunk has its checksum, and the merge takes
  * equal samples once.
  *
- * Each such block is logged (as often as the log lets a line be) and counted, once for a read.
+ * Each such block is logged (as often as the log lets a line be), counted and warned of once for a query, however many selects meet it. (Parts of a
+ * query that run elsewhere or beside it count for themselves; warnings are the same and come once.)
  *
  * Owner: the worker of the select.
  */
@@ -17,10 +24,14 @@
 #include "querier/store/blockset.h"
 #include "querier/store/series_source.h"
 
+#define BLOCKLOSS_NAMED 8 /* in warnings of one query */
+
+struct store_query;
+
 struct blockloss {
     struct fanout *f; /* the ingesters' of the select; NULL: nothing can be done without */
-    struct slice tenant;
-    uint64_t *lost;   /* a metric: blocks that were done without */
+    struct store_query *sq;
+    struct series_set *set; /* whose warnings are sq's; NULL: there is none yet */
     struct map known; /* ids of those that this read does without: it may meet one several times */
 };
 void blockloss_done(struct blockloss *loss);

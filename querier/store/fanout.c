@@ -628,7 +628,8 @@ bool fanout_lose(struct fanout *f, struct slice zone, struct slice instance, con
                                 slice_of(slice_dup(instance), instance.len)};
     f->loss.zone.len = all.zone.len;
     f->loss.instance.len = all.instance.len;
-    buf_printf(&f->loss_text, "%s%s", before ? "; " : "", what);
+    if (f->loss_text.len < FANOUT_LOSS_BYTES)
+        buf_printf(&f->loss_text, "%s%s", before ? "; " : "", what);
     return true;
 }
 

@@ -18,7 +18,8 @@
  * a read a moment, not its deadline.
  *
  * What the streams' units have elsewhere: fanout_lose() says that something of an instance, or zone, is lost that is in no stream (a
- * block that is corrupt). The read is whole as long as all that fails is of that one, as if its streams had failed.
+ * block that is corrupt). The read is whole as long as all that fails is of that one, as if its streams had failed. An error names as much
+ * of what is lost as FANOUT_LOSS_BYTES hold.
  *
  * Memory: at most FANOUT_CREDITS (opts.credits) frames a stream are held here; the sender stops beyond that.
  *
@@ -33,6 +34,7 @@
 
 #define FANOUT_CREDITS 4
 #define FANOUT_SUSPECT_MS 10000
+#define FANOUT_LOSS_BYTES 4096
 
 struct fanout;
 

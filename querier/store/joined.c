@@ -346,16 +346,19 @@ struct err *joined_exemplars(struct joined *j, const struct matchers *sets, size
     struct err *e = NULL;
 
     if (j->n == 1)
-        return store_exemplars(&j->queries[0], sets, n, min_ms, max_ms, ret, ret_n);
+        return store_exemplars(
+            &j->queries[0], &(struct store_exemplars_request){sets, n, min_ms, max_ms, NULL, NULL},
+            ret, ret_n);
     for (size_t i = 0; !e && i < j->n; i++) {
+        struct store_exemplars_request req = {.min_ms = min_ms, .max_ms = max_ms};
         struct rpc_exemplars *one = NULL;
         struct matchers *own;
-        size_t n_own, n_one = 0;
+        size_t n_one = 0;
 
-        if (!sets_for(j, j->tenants[i], sets, n, &own, &n_own))
+        if (!sets_for(j, j->tenants[i], sets, n, &own, &req.n_sets))
             continue;
-        e = of_tenant(store_exemplars(&j->queries[i], own, n_own, min_ms, max_ms, &one, &n_one),
-                      j->tenants[i]);
+        req.sets = own;
+        e = of_tenant(store_exemplars(&j->queries[i], &req, &one, &n_one), j->tenants[i]);
         for (size_t k = 0; !e && k < n_one; k++) {
             one[k].labels = with_tenant(j->arena, one[k].labels, j->tenants[i]);
             vec_push(&all, one[k]);

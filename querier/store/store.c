@@ -166,7 +166,16 @@ void store_query_warn(struct store_query *sq, struct slice text)
         if (slice_eq(*w, text))
             return;
     }
+    if (sq->warnings.len == STORE_QUERY_WARNINGS)
+        return;
+    vec_reserve(&sq->warnings, STORE_QUERY_WARNINGS - sq->warnings.len); /* sets have lent them */
     vec_push(&sq->warnings, arena_dup(sq->opts.arena, text));
+}
+
+void store_query_lend_warnings(const struct store_query *sq, struct series_set *set)
+{
+    set->warnings = sq->warnings.ptr;
+    set->n_warnings = sq->warnings.len;
 }
 
 /* ---- asking ---- */
@@ -659,14 +668,14 @@ static struct err *select_all(struct store_query *sq, const struct ask *ask,
     if (s->opts.block_replication)
         sel->queriers = s->opts.queriers(s->opts.queriers_arg);
     e = start_peers(sel, ask);
-    sel->loss = (struct blockloss){.f = sel->f, .tenant = sq->opts.tenant, .lost = &s->lost_blocks};
+    sel->loss = (struct blockloss){.f = sel->f, .sq = sq};
     if (e || (e = open_fresh(sel, ask, &srcs, &n)))
         goto fail;
     opts.view = (struct columns_view){ask->pick.value, sel->blocks.spans, sel->blocks.n_spans};
     opts.min_ms -= sel->blocks.n_spans ? ask->reach_ms : 0;
     *ret = series_merge(&opts, srcs, n);
-    (*ret)->warnings = sq->warnings.ptr;
-    (*ret)->n_warnings = sq->warnings.len;
+    store_query_lend_warnings(sq, *ret);
+    sel->loss.set = *ret;
     mem_free((void *)srcs);
     return NULL;
 fail:
@@ -819,4 +828,5 @@ void store_query_init(struct store_query *sq, struct store *s, const struct stor
 void store_query_done(struct store_query *sq)
 {
     vec_done(&sq->warnings);
+    map_done(&sq->lost);
 }

@@ -30,6 +30,7 @@
 #include <stdatomic.h>
 
 #include "common/base/clock.h"
+#include "common/base/map.h"
 #include "common/base/vec.h"
 #include "common/model/logs_rpc.h"
 #include "common/model/metrics_rpc.h"
@@ -128,6 +129,8 @@ struct store_stats {
 };
 void store_stats_get(struct store *s, struct store_stats *ret);
 
+#define STORE_QUERY_WARNINGS 24
+
 struct store_query_opts {
     struct slice tenant;            /* lent */
     struct arena *arena;            /* the query's */
@@ -153,11 +156,12 @@ struct store_query {
     int64_t traces_not_before_ns;
     size_t failed_streams; /* of ingesters that did not answer, over all selects that were closed */
     size_t lost_blocks;    /* that were done without (blockloss.h), likewise */
-    VEC(struct slice) warnings; /* in the arena */
+    struct map lost;       /* their ids */
+    VEC(struct slice) warnings; /* texts in the arena; no more than STORE_QUERY_WARNINGS */
 };
 void store_query_init(struct store_query *sq, struct store *s, const struct store_query_opts *opts);
 void store_query_done(struct store_query *sq);
-/* Adds a warning to the answer, once; copies text. */
+/* Adds a warning to the answer, once; copies text. What is more than STORE_QUERY_WARNINGS is left out. */
 void store_query_warn(struct store_query *sq, struct slice text);
 
 /* What is deleted of the tenant: a reference; empty when there is no bucket. Whoever keeps an answer
@@ -190,9 +194,17 @@ ORR_CHECKED struct err *store_names(struct store_query *sq, const struct matcher
 /* Metadata of a family ("": of all), sorted by family, without duplicates. */
 ORR_CHECKED struct err *store_metadata(struct store_query *sq, struct slice family,
                                        struct rpc_metadata **ret, size_t *ret_n);
-/* Exemplars of series that match any of the sets, sorted by labels, then time; no duplicates. */
-ORR_CHECKED struct err *store_exemplars(struct store_query *sq, const struct matchers *sets,
-                                        size_t n, int64_t min_ms, int64_t max_ms,
+struct store_exemplars_request {
+    const struct matchers *sets; /* of series that match any of these */
+    size_t n_sets;
+    int64_t min_ms, max_ms;
+    /* Which of them are wanted, so that others take no memory; NULL: all. */
+    bool (*keep)(void *arg, const struct exemplar *ex);
+    void *arg;
+};
+/* Exemplars, sorted by labels, then time; no duplicates. */
+ORR_CHECKED struct err *store_exemplars(struct store_query *sq,
+                                        const struct store_exemplars_request *req,
                                         struct rpc_exemplars **ret, size_t *ret_n);
 
 /*

@@ -163,9 +163,7 @@ struct ex_series {
 
 struct exemplars {
     struct store_query *sq;
-    const struct matchers *sets;
-    size_t n_sets;
-    int64_t min_ms, max_ms;
+    const struct store_exemplars_request *req;
     struct tombstone_list *tombs;
     struct map index; /* struct ex_series by canonical labels */
     VEC(struct ex_series *) series;
@@ -173,8 +171,8 @@ struct exemplars {
 
 static bool is_wanted(const struct exemplars *x, struct labels ls)
 {
-    for (size_t i = 0; i < x->n_sets; i++)
-        if (matchers_match(x->sets[i], ls))
+    for (size_t i = 0; i < x->req->n_sets; i++)
+        if (matchers_match(x->req->sets[i], ls))
             return true;
     return false;
 }
@@ -195,7 +193,8 @@ static struct err *add_exemplar(struct exemplars *x, struct slice canonical, str
     struct arena *a = x->sq->opts.arena;
     struct ex_series *s = map_get(&x->index, canonical);
 
-    if (ex->t_ms < x->min_ms || ex->t_ms > x->max_ms || is_deleted(x, ls, ex->t_ms))
+    if (ex->t_ms < x->req->min_ms || ex->t_ms > x->req->max_ms ||
+        (x->req->keep && !x->req->keep(x->req->arg, ex)) || is_deleted(x, ls, ex->t_ms))
         return NULL;
     if (!s) {
         s = mem_new(struct ex_series);
@@ -289,11 +288,11 @@ static struct err *ask_exemplars(struct exemplars *x)
 {
     struct err *e = NULL;
 
-    for (size_t i = 0; !e && i < x->n_sets; i++) {
+    for (size_t i = 0; !e && i < x->req->n_sets; i++) {
         struct rpc_select rs = {.kind = RPC_SELECT_CHUNKS,
-                                .matchers = x->sets[i],
-                                .min_ms = x->min_ms,
-                                .max_ms = x->max_ms};
+                                .matchers = x->req->sets[i],
+                                .min_ms = x->req->min_ms,
+                                .max_ms = x->req->max_ms};
         struct fanout *f = NULL;
         struct buf b = {0};
 
@@ -306,17 +305,16 @@ static struct err *ask_exemplars(struct exemplars *x)
     return e;
 }
 
-struct err *store_exemplars(struct store_query *sq, const struct matchers *sets, size_t n,
-                            int64_t min_ms, int64_t max_ms, struct rpc_exemplars **ret,
-                            size_t *ret_n)
+struct err *store_exemplars(struct store_query *sq, const struct store_exemplars_request *req,
+                            struct rpc_exemplars **ret, size_t *ret_n)
 {
-    struct exemplars x = {.sq = sq, .sets = sets, .n_sets = n, .min_ms = min_ms, .max_ms = max_ms};
+    struct exemplars x = {.sq = sq, .req = req};
     struct err *e = store_tombstones(sq, &x.tombs);
 
     if (e)
         return e;
     if (!(e = ask_exemplars(&x)))
-        e = each_sidecar(sq, min_ms, max_ms, SIDECAR_EXEMPLARS, exemplars_sidecar, &x);
+        e = each_sidecar(sq, req->min_ms, req->max_ms, SIDECAR_EXEMPLARS, exemplars_sidecar, &x);
     if (!e) {
         if (x.series.len > 1)
             qsort(x.series.ptr, x.series.len, sizeof(*x.series.ptr), by_labels);

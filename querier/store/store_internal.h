@@ -39,6 +39,8 @@ ORR_CHECKED struct err *store_take_blocks(struct store_query *sq, int64_t min_ms
 /* The owners of a block that may be asked now, in order, as numbers of the ring; 0: it is read here. */
 unsigned store_askable_owners(struct store_query *sq, const struct ring *queriers, struct ulid ulid,
                               uint16_t ret[BLOCK_OWNERS_MAX]);
+/* A set's warnings are the query's as they are now; no more than lent. */
+void store_query_lend_warnings(const struct store_query *sq, struct series_set *set);
 /* A query's warning when the view's catalogue may not be the newest. */
 void store_warn_if_stale(struct store_query *sq, const struct blockset_view *v);
 /* So many blocks need not be opened for the query. */

@@ -74,10 +74,8 @@ static void keep_rest(struct filter *f, struct storage_series *io,
     io->points = io->points ? f->points : NULL;
 }
 
-static bool filter_next(struct series_set *set, struct storage_series *ret)
+static bool next_kept(struct filter *f, struct storage_series *ret)
 {
-    struct filter *f = (struct filter *)set;
-
     while (series_set_next(f->src, ret)) {
         struct tombstone_span *spans;
         size_t n;
@@ -89,9 +87,17 @@ static bool filter_next(struct series_set *set, struct storage_series *ret)
         if (ret->n)
             return true;
     }
-    set->warnings = f->src->warnings;
-    set->n_warnings = f->src->n_warnings;
     return false;
+}
+
+static bool filter_next(struct series_set *set, struct storage_series *ret)
+{
+    struct filter *f = (struct filter *)set;
+    bool is_more = next_kept(f, ret);
+
+    set->warnings = f->src->warnings; /* reading finds out what is missing */
+    set->n_warnings = f->src->n_warnings;
+    return is_more;
 }
 
 static struct err *filter_close(struct series_set *set)

@@ -31,3 +31,5 @@ struct traceql_static tracefield_value(struct tracefield *ctx, const struct trac
                                        uint32_t row);
 struct traceql_static tracefield_attribute(struct tracefield *ctx,
                                            const struct traceql_attribute *a, uint32_t row);
+/* That attributes of a scope are in; of several scopes that of spans. */
+enum tracetable tracefield_table(enum traceql_scope scope);

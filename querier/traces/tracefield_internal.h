@@ -28,7 +28,6 @@ enum tracefield_verdict { TRACEFIELD_NO_SAY, TRACEFIELD_NO, TRACEFIELD_YES };
 /* By name once for a query, not once for a span. NULL: no row has it. */
 const struct tracecol *tracefield_column(struct tracefield *ctx, const struct traceql_attribute *a,
                                          enum tracetable table);
-enum tracetable tracefield_table(enum traceql_scope scope);
 /* Where an attribute without a scope is looked for, first to last. */
 extern const enum tracetable tracefield_scopes[TRACE_TABLES];
 /* NIL for an array. */

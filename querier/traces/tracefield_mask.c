@@ -140,10 +140,44 @@ static void mask_codes(struct leaf *l, const uint32_t *codes, uint8_t *mask)
     }
 }
 
+/* Whole numbers of both sides: what all filters by duration are. False: it is another comparison. */
+static bool mask_whole_durations(const struct leaf *l, uint8_t *mask)
+{
+    const struct tracecols *c = l->ctx->cols;
+    const int64_t *start = c->start_ns, *end = c->end_ns;
+    int64_t v = l->value->v.i;
+
+    if (l->value->type != TRACEQL_DURATION && l->value->type != TRACEQL_INT)
+        return false;
+#define EACH(op)                                                                                   \
+    for (uint32_t i = 0; i < c->n_spans; i++)                                                      \
+        mask[i] = end[i] - start[i] op v;                                                          \
+    return true
+    switch (l->op) {
+    case TRACEQL_EQ:
+        EACH(==);
+    case TRACEQL_NE:
+        EACH(!=);
+    case TRACEQL_GT:
+        EACH(>);
+    case TRACEQL_GE:
+        EACH(>=);
+    case TRACEQL_LT:
+        EACH(<);
+    case TRACEQL_LE:
+        EACH(<=);
+    default:
+        return false;
+    }
+#undef EACH
+}
+
 static void mask_durations(struct leaf *l, uint8_t *mask)
 {
     const struct tracecols *c = l->ctx->cols;
 
+    if (mask_whole_durations(l, mask))
+        return;
     for (uint32_t i = 0; i < c->n_spans; i++) {
         struct traceql_static v = {TRACEQL_DURATION, {.i = c->end_ns[i] - c->start_ns[i]}};
         enum tracefield_verdict said = tracefield_judge(l->ctx, l->op, &v, l->value, l->constant);
@@ -250,6 +284,8 @@ static void mask_logical(struct tracefield *ctx, const struct traceql_field *f, 
 
     tracefield_mask(ctx, f->u.binary.lhs,
                     mask); /* chains lean to the left: one other mask for all */
+    if (is_and && !memchr(mask, 1, n))
+        return;
     other = mem_alloc(n);
     tracefield_mask(ctx, f->u.binary.rhs, other);
     for (uint32_t i = 0; i < n; i++)

@@ -3,9 +3,11 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "common/base/hash.h"
 #include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/base/vec.h"
+#include "querier/traces/tracefield.h"
 #include "querier/traces/tracemetric_internal.h"
 #include "querier/traces/tracepipe.h"
 
@@ -38,25 +40,15 @@ static void add_leaves(struct tracemetric *m, const struct traceql_math *math)
     } else if (math->kind == TRACEQL_LEAF) {
         leaf = vec_add(&m->leaves);
         leaf->math = math;
+        if (math->leaf.aggregation.op == TRACEQL_COMPARE)
+            leaf->compare = tracecompare_new(m->n_points);
     }
-}
-
-static struct err *check(const struct traceql_math *math)
-{
-    struct err *e;
-
-    if (math->kind == TRACEQL_MATH)
-        return (e = check(math->lhs)) ? e : check(math->rhs);
-    if (math->kind == TRACEQL_LEAF && math->leaf.aggregation.op == TRACEQL_COMPARE)
-        return err_new(ERR_INVALID, "compare() is not supported yet");
-    return NULL;
 }
 
 struct err *tracemetric_new(const struct traceql *q, const struct tracemetric_range *range,
                             struct tracemetric **ret)
 {
     struct tracemetric *m;
-    struct err *e;
 
     if (!q->metrics)
         return err_new(ERR_INVALID, "the query makes no metrics: it needs one of rate(), "
@@ -66,8 +58,6 @@ struct err *tracemetric_new(const struct traceql *q, const struct tracemetric_ra
     if (point_count(range) > TRACEMETRIC_MAX_POINTS)
         return err_new(ERR_LIMIT, "the range has %zu points, %d are allowed: ask for a larger step",
                        point_count(range), TRACEMETRIC_MAX_POINTS);
-    if ((e = check(q->metrics)))
-        return e;
     m = mem_new(struct tracemetric);
     m->query = q;
     m->range = *range;
@@ -78,6 +68,13 @@ struct err *tracemetric_new(const struct traceql *q, const struct tracemetric_ra
     return NULL;
 }
 
+bool tracemetric_asks_all(const struct traceql *q)
+{
+    const struct traceql_math *m = q->metrics; /* it stands alone */
+
+    return m && m->kind == TRACEQL_LEAF && m->leaf.aggregation.op == TRACEQL_COMPARE;
+}
+
 void tracemetric_free(struct tracemetric *m)
 {
     if (!m)
@@ -85,6 +82,8 @@ void tracemetric_free(struct tracemetric *m)
     VEC_FOREACH (leaf, &m->leaves) {
         map_done(&leaf->by_key);
         vec_done(&leaf->series);
+        vec_done(&leaf->exemplars);
+        tracecompare_free(leaf->compare);
     }
     vec_done(&m->leaves);
     buf_done(&m->key);
@@ -92,7 +91,7 @@ void tracemetric_free(struct tracemetric *m)
     mem_free(m);
 }
 
-static void put_key(struct buf *key, const struct traceql_static *v)
+void tracemetric_put_key(struct buf *key, const struct traceql_static *v)
 {
     buf_byte(key, (uint8_t)v->type);
     switch (v->type) {
@@ -140,7 +139,7 @@ static struct tracemetric_state *series_of(struct tracemetric *m, struct traceme
     for (size_t i = 0; i < by->n; i++) {
         struct traceql_static v = tracepipe_attribute(pipe, &by->ptr[i], row);
 
-        put_key(&m->key, &v);
+        tracemetric_put_key(&m->key, &v);
     }
     slot = map_slot(&leaf->by_key, buf_slice(&m->key));
     if (*slot)
@@ -150,6 +149,7 @@ static struct tracemetric_state *series_of(struct tracemetric *m, struct traceme
     m->n_series++;
     s = arena_new_of(m->arena, struct tracemetric_state);
     s->bucket = bucket;
+    s->hash = hash_xxh64(buf_slice(&m->key), 0);
     s->by = arena_array(m->arena, struct traceql_static, by->n);
     for (size_t i = 0; i < by->n; i++)
         s->by[i] = traceql_keep(m->arena, tracepipe_attribute(pipe, &by->ptr[i], row));
@@ -227,16 +227,64 @@ static struct err *add_span(struct tracemetric *m, struct tracemetric_leaf *leaf
             "with fewer values",
             m->range.max_series);
     observe(s, a->op, point, &v);
+    if (m->range.max_exemplars)
+        tracemetric_exemplar_see(m, leaf, s, (uint32_t)point,
+                                 v.type == TRACEQL_NIL ? NAN : in_seconds(&v), cols, row);
     return NULL;
+}
+
+/* Spans of the pipeline, in one part all together: compare() looks at them column by column. */
+struct comparing {
+    uint32_t *points;
+    uint8_t *is_selected;
+};
+
+static void take_point(const struct tracemetric *m, const struct traceql_aggregation *a,
+                       struct comparing *c, const struct tracecols *cols, uint32_t row)
+{
+    int64_t ns = cols->start_ns[row];
+    size_t point = point_of(&m->range, ns);
+
+    if (point != SIZE_MAX)
+        c->points[row] = (uint32_t)point;
+    if ((a->start_ns || a->end_ns) && (ns < a->start_ns || ns >= a->end_ns))
+        c->is_selected[row] = 0;
+}
+
+static struct err *compare_leaf(struct tracemetric *m, struct tracemetric_leaf *leaf,
+                                struct tracepipe *pipe, const struct tracecols *cols)
+{
+    const struct traceql_aggregation *a = &leaf->math->leaf.aggregation;
+    struct comparing c = {mem_new_array(uint32_t, cols->n_spans + 1),
+                          mem_new_array(uint8_t, cols->n_spans + 1)};
+    struct tracefield *fields = tracefield_new(cols);
+    struct err *e;
+
+    tracefield_mask(fields, a->selection, c.is_selected);
+    for (uint32_t row = 0; row < cols->n_spans; row++)
+        c.points[row] = TRACECOMPARE_NO_POINT;
+    for (uint32_t t = 0; t < cols->n_traces; t++) {
+        struct tracesets sets = tracepipe_run(pipe, t);
+
+        for (size_t i = 0; i < sets.n; i++)
+            for (uint32_t k = 0; k < sets.ptr[i].n; k++)
+                take_point(m, a, &c, cols, sets.ptr[i].rows[k]);
+    }
+    e = tracecompare_add(leaf->compare, cols, c.points, c.is_selected);
+    tracefield_free(fields);
+    mem_free(c.points);
+    mem_free(c.is_selected);
+    return e;
 }
 
 static struct err *add_to_leaf(struct tracemetric *m, struct tracemetric_leaf *leaf,
                                const struct tracecols *cols)
 {
     struct tracepipe *pipe = tracepipe_new(&leaf->math->leaf.pipeline, cols);
-    struct err *e = NULL;
+    uint32_t n_traces = leaf->compare ? 0 : cols->n_traces;
+    struct err *e = leaf->compare ? compare_leaf(m, leaf, pipe, cols) : NULL;
 
-    for (uint32_t t = 0; t < cols->n_traces && !e; t++) {
+    for (uint32_t t = 0; t < n_traces && !e; t++) {
         struct tracesets sets = tracepipe_run(pipe, t);
 
         for (size_t i = 0; i < sets.n && !e; i++)

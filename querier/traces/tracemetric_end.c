@@ -141,6 +141,8 @@ static void add_quantiles(struct end *e, const struct tracemetric_leaf *leaf,
         for (size_t i = 0; i < e->m->n_points; i++)
             series->values[i] = quantile(leaf, s, n, i, agg->quantiles[k]);
     }
+    tracemetric_exemplar_give(leaf, e->a, s, n, &out->ptr[out->n - agg->n_quantiles],
+                              agg->n_quantiles);
 }
 
 static struct tracemetric_set leaf_set(struct end *e, const struct tracemetric_leaf *leaf)
@@ -149,6 +151,8 @@ static struct tracemetric_set leaf_set(struct end *e, const struct tracemetric_l
     struct tracemetric_set out = {.n_points = e->m->n_points};
     size_t n = leaf->series.len, each = agg->n_quantiles ? agg->n_quantiles : 1;
 
+    if (leaf->compare)
+        return tracecompare_end(leaf->compare, e->a, agg->top_n);
     if (n > 1)
         qsort_r(leaf->series.ptr, n, sizeof(*leaf->series.ptr), cmp_states, (void *)leaf);
     out.ptr = arena_array(e->a, struct tracemetric_series, n * each + 1);
@@ -167,6 +171,7 @@ static struct tracemetric_set leaf_set(struct end *e, const struct tracemetric_l
             set_labels(e, leaf, s, is_histogram ? "__bucket" : NULL, bucket_value(leaf, s->bucket),
                        series);
             series->values = plain_points(e, leaf, s);
+            tracemetric_exemplar_give(leaf, e->a, &leaf->series.ptr[i], 1, series, 1);
         } else if (i + 1 == n || cmp_by(leaf, s, leaf->series.ptr[i + 1]) != 0) {
             add_quantiles(e, leaf, leaf->series.ptr + first, i + 1 - first, &out);
             first = i + 1;
@@ -182,13 +187,13 @@ static bool compares(enum traceql_op op, double l, double r)
     return traceql_apply(op, &x, &y, &v) && v.v.b;
 }
 
-/* Keeps series that have a point. */
+/* Keeps series that have a point, or need none. */
 static void drop_empty(struct tracemetric_set *set)
 {
     size_t n = 0;
 
     for (size_t i = 0; i < set->n; i++) {
-        bool is_there = false;
+        bool is_there = set->ptr[i].is_note;
 
         for (size_t k = 0; k < set->n_points && !is_there; k++)
             is_there = !isnan(set->ptr[i].values[k]);
@@ -307,6 +312,20 @@ static double compute(enum traceql_op op, double l, double r)
     }
 }
 
+/* Where values are no longer those that were measured, spans are shown at the series' points. */
+static void forget_measured(struct arena *a, struct tracemetric_set *set)
+{
+    for (size_t i = 0; i < set->n; i++) {
+        struct tracemetric_series *s = &set->ptr[i];
+        struct tracemetric_exemplar *copy =
+            arena_copy(a, (struct tracemetric_exemplar *)(uintptr_t)s->exemplars, s->n_exemplars);
+
+        for (size_t k = 0; k < s->n_exemplars; k++)
+            copy[k].value = NAN;
+        s->exemplars = copy;
+    }
+}
+
 static void compute_constant(enum traceql_op op, double constant, bool is_left,
                              struct tracemetric_set *set)
 {
@@ -340,6 +359,7 @@ static struct tracemetric_set join(struct end *e, enum traceql_op op,
         for (size_t k = 0; k < out.n_points; k++)
             s->values[k] = compute(op, x->values[k], y->values[k]);
     }
+    forget_measured(e->a, &out);
     return out;
 }
 
@@ -358,6 +378,7 @@ static struct tracemetric_set math_set(struct end *e, const struct traceql_math 
         l = math_set(e, is_left ? m->rhs : m->lhs);
         compute_constant(m->op, traceql_number(is_left ? &m->lhs->number : &m->rhs->number),
                          is_left, &l);
+        forget_measured(e->a, &l);
         return l;
     }
     l = math_set(e, m->lhs);

@@ -162,7 +162,7 @@ static struct err *pool_names(void *src, const struct tracesource_names_request 
                 &(struct tracesource_request){.start_ns = req->start_ns, .end_ns = req->end_ns}))
             tracepiece_build(&rows, a, p);
     tracepiece_rows_done(&rows);
-    tracenames_of(tracebuild_end(b), req, give, arg);
+    (void)tracenames_of(tracebuild_end(b), req, NULL, give, arg);
     arena_free(a);
     return NULL;
 }

@@ -239,7 +239,7 @@ static struct err *look(void *arg, const struct tracecols *cols, bool *ret_stop)
 {
     struct naming *n = arg;
 
-    tracenames_of(cols, n->req, give, n);
+    (void)tracenames_of(cols, n->req, NULL, give, n);
     *ret_stop = n->is_enough;
     return NULL;
 }

@@ -204,11 +204,32 @@ struct err *tracescan(const struct tracescan_opts *opts, tracescan_fn *fn, void 
         memset(req.last, 0xff, sizeof(req.last));
         req.first[0] = (uint8_t)at;
         req.last[0] = (uint8_t)(at + used - 1);
+        if (opts->useful_from_ns)
+            req.start_ns = ORR_MAX(req.start_ns, *opts->useful_from_ns);
         s.found = 0;
         e = scan_range(&s, a, &req);
         arena_free(a);
         width = next_width(s.found, used);
     }
+    return e;
+}
+
+struct err *tracescan_ids(const struct tracescan_opts *opts, const uint8_t (*ids)[16], size_t n,
+                          tracescan_fn *fn, void *arg, struct tracescan_stats *stats)
+{
+    struct scan s = {.opts = opts, .fn = fn, .arg = arg, .stats = stats};
+    bool in_columns = opts->want && tracesource_has_columns(opts->source);
+    struct tracesource_request req = opts->req;
+    struct arena *a = arena_child(opts->arena, 0);
+    struct err *e;
+
+    req.ids = ids;
+    req.n_ids = n;
+    req.n_filters = 0;
+    memset(req.first, 0, sizeof(req.first));
+    memset(req.last, 0xff, sizeof(req.last));
+    e = scan_ids(&s, a, &req, in_columns ? scan_columns : scan_pieces);
+    arena_free(a);
     return e;
 }
 

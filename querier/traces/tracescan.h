@@ -23,6 +23,9 @@ struct tracescan_opts {
     struct tracesource_request req; /* first, last, ids and ids_only are left open */
     /* What the caller looks at; NULL: all, which only pieces have. Other members of columns may be NULL. */
     const struct tracegroup_want *want;
+    /* Traces of which nothing is after this are of no use (any more): it may rise while the scan goes on, and is looked at before each range.
+     * Of a trace that goes on past it, what ends before it may be missing. NULL: req says it all. */
+    const int64_t *useful_from_ns;
     size_t few; /* so many candidates are had by pieces; 0: TRACESCAN_FEW */
     /* The first range is one of so many, a power of two up to TRACESCAN_MAX_RANGES; 0: 1, which is all at once. Those behind it may be
      * wider: each makes sources read anew what lies at its bounds. */
@@ -37,6 +40,10 @@ struct tracescan_stats {
 typedef struct err *tracescan_fn(void *arg, const struct tracecols *cols, bool *ret_stop);
 ORR_CHECKED struct err *tracescan(const struct tracescan_opts *opts, tracescan_fn *fn, void *arg,
                                   struct tracescan_stats *stats);
+/* The same of the traces with these ids, ascending, whatever req's filters say. */
+ORR_CHECKED struct err *tracescan_ids(const struct tracescan_opts *opts, const uint8_t (*ids)[16],
+                                      size_t n, tracescan_fn *fn, void *arg,
+                                      struct tracescan_stats *stats);
 /* All there is of one trace, united; ret->n_spans 0: nothing. What it points to is the arena's. */
 ORR_CHECKED struct err *tracescan_find(const struct tracescan_opts *opts, const uint8_t id[16],
                                        struct tracepiece *ret);

@@ -6,6 +6,7 @@
 #include "common/base/mem.h"
 #include "common/base/vec.h"
 #include "querier/traces/tracecond.h"
+#include "querier/traces/traceids_set.h"
 #include "querier/traces/tracepipe.h"
 #include "querier/traces/tracewant.h"
 
@@ -20,7 +21,8 @@ struct kept {
 struct searching {
     const struct tracesearch_opts *opts;
     VEC(const struct traceql_attribute *) shown;
-    VEC(struct kept) heap; /* the oldest first */
+    VEC(struct kept) heap;  /* the oldest first */
+    int64_t useful_from_ns; /* once there are as many as may be: where the oldest of them starts */
 };
 
 /* ---- what is shown of a span ---- */
@@ -302,7 +304,74 @@ static struct err *look(void *arg, const struct tracecols *cols, bool *ret_stop)
             keep(s, pipe, cols, t, &sets);
     }
     tracepipe_free(pipe);
+    if (s->heap.len == s->opts->limit)
+        s->useful_from_ns = s->heap.ptr[0].hit.start_ns;
     return NULL;
+}
+
+/* ---- the scan ---- */
+
+struct checking {
+    const struct searching *s;
+    bool is_right;
+};
+
+static struct err *check_start(void *arg, const struct tracecols *cols, bool *ret_stop)
+{
+    struct checking *c = arg;
+
+    for (uint32_t i = 0; i < cols->n_traces; i++)
+        VEC_FOREACH (k, &c->s->heap)
+            if (!memcmp(k->hit.id, cols->traces[i].id, sizeof(k->hit.id)))
+                c->is_right = c->is_right && k->hit.start_ns == cols->traces[i].start_ns;
+    *ret_stop = !c->is_right;
+    return NULL;
+}
+
+/*
+ * Traces that start where those that are kept do are seen whole. But of one that started before, and goes on, only the end may have been seen, as if it
+ * started there: then it was kept wrongly, and perhaps for one that would have been right. That is rare: all is looked at again.
+ */
+static struct err *check_starts(struct searching *s, bool *ret_right)
+{
+    const struct tracegroup_want nothing = {0};
+    struct tracescan_opts scan = s->opts->scan;
+    struct tracescan_stats stats = {0};
+    struct checking c = {s, true};
+    struct traceids_set ids = {0};
+    struct err *e;
+
+    scan.want = &nothing;
+    VEC_FOREACH (k, &s->heap)
+        traceids_set_add(scan.arena, &ids, k->hit.id);
+    traceids_set_sort(&ids);
+    e = tracescan_ids(&scan, (const uint8_t(*)[16])ids.ptr, ids.n, check_start, &c, &stats);
+    *ret_right = c.is_right;
+    return e;
+}
+
+static void forget(struct searching *s)
+{
+    VEC_FOREACH (k, &s->heap)
+        arena_free(k->arena);
+    vec_clear(&s->heap);
+}
+
+static struct err *run(struct searching *s, struct tracescan_opts *scan,
+                       struct tracescan_stats *stats)
+{
+    bool is_right = true;
+    struct err *e;
+
+    s->useful_from_ns = INT64_MIN;
+    scan->useful_from_ns = &s->useful_from_ns;
+    if ((e = tracescan(scan, look, s, stats)) || s->useful_from_ns <= scan->req.start_ns)
+        return e;
+    if ((e = check_starts(s, &is_right)) || is_right)
+        return e;
+    forget(s);
+    scan->useful_from_ns = NULL;
+    return tracescan(scan, look, s, stats);
 }
 
 static int newest_first(const void *x, const void *y)
@@ -331,7 +400,7 @@ struct err *tracesearch(const struct tracesearch_opts *opts, struct tracesearch_
     want = tracewant_of_query(scan.arena, opts->query, true);
     scan.want = &want;
     show_pipeline(&s, &opts->query->pipeline);
-    e = tracescan(&scan, look, &s, &ret->stats);
+    e = run(&s, &scan, &ret->stats);
     if (s.heap.len)
         qsort(s.heap.ptr, s.heap.len, sizeof(*s.heap.ptr), newest_first);
     ret->arenas = mem_new_array(struct arena *, s.heap.len + 1);

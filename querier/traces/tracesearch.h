@@ -5,7 +5,8 @@
  *     tracesearch_json(&out, &found);
  *     tracesearch_done(&found);                 before the arena goes
  *
- * All that matches in the range is looked at, and of it the traces that began last are kept. A trace is in the range if any of it is.
+ * Of all that matches in the range the traces that began last are kept; what is too old to be among them is not looked at, once there are as many
+ * as are wanted. A trace is in the range if any of it is.
  *
  * Owner: one worker. Memory: tracescan.h's and that of the hits kept.
  */

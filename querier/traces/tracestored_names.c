@@ -56,7 +56,7 @@ static struct err *look(void *arg, struct tracegroup *g, const struct tracecols 
     if (!n->req->attribute.len && n->req->intrinsic == TRACEQL_NO_INTRINSIC)
         e = tracegroup_keys(g, n->req->table, give_key, n);
     else
-        tracenames_of(cols, n->req, give, n);
+        (void)tracenames_of(cols, n->req, NULL, give, n);
     *ret_stop = n->is_enough;
     return e;
 }

@@ -204,7 +204,7 @@ static void build_rewrite(struct bench *b)
     struct tenant_rules *rules = tenant_rules_new(NULL);
     struct arena *a = arena_new(0);
     struct yaml_node *root = NULL;
-    struct yaml_key key = {SLICE("metric_relabel_configs"), 1};
+    struct yaml_key key = {.text = SLICE("metric_relabel_configs"), .line = 1};
     bool is_known;
 
     must(yaml_load("bench", slice_cstr(yaml), a, &root));

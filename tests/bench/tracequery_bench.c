@@ -3,6 +3,7 @@
  * generated shop (spangen.h). No process and no ingester: what is measured is what a worker does.
  *
  *     tracequery_bench [SPANS [BLOCKS]]     1,000,000 spans in 8 blocks; a trace by its id over 200 blocks
+ *     tracequery_bench SPANS 0 QUERY [N]    one search N times (10), for a profiler
  *
  * Speeds are per second of this thread's CPU, of all spans that the blocks have; latencies are of the wall, warm.
  */
@@ -276,6 +277,13 @@ int main(int argc, char **argv)
 
     (void)setvbuf(stdout, NULL, _IOLBF, 0);
     bench_open(&b, 8, spans);
+    for (unsigned i = 0, n = argc > 4 ? (unsigned)strtoul(argv[4], NULL, 10) : 10;
+         argc > 3 && i < n; i++)
+        search(&b, argv[3]);
+    if (argc > 3) {
+        bench_close(&b);
+        return 0;
+    }
     printf("%llu spans in %u blocks\n", (unsigned long long)b.spans, b.blocks);
     search(&b, "{ resource.service.name = \"payments\" && duration > 300ms }");
     search(&b, "{ resource.service.name = \"payments\" && span.http.response.status_code >= 500 }");

@@ -1,4 +1,4 @@
-/* alertmanager/: matchers, configuration, routing, time intervals, inhibition. */
+/* alertmanager/: matchers, configuration, routing, time intervals, inhibition, notifications, the whole pipeline. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,9 +8,13 @@
 #include "alertmanager/amroute.h"
 #include "alertmanager/dispatch.h"
 #include "alertmanager/inhibit.h"
+#include "alertmanager/notify_render.h"
+#include "common/base/base64.h"
 #include "common/base/gotime.h"
 #include "common/base/mem.h"
 #include "tests/conformance/conformance.h"
+
+#define SERVER "http://server" /* of the receivers */
 
 static struct slice text_of(const json_t *s)
 {
@@ -336,7 +340,9 @@ CONFORMANCE(alertmanager, inhibit_cases)
 struct pipeline {
     struct conformance *c;
     struct dispatch *d;
-    struct map failing; /* receivers */
+    struct silences *silences;
+    struct map failing;     /* receivers */
+    struct map silence_ids; /* name → char *, heap */
     int64_t start_ns, now_ns;
     json_t *got;
     VEC(uint64_t) ids; /* sends to be answered, and how */
@@ -435,8 +441,45 @@ static void run_until(struct pipeline *p, int64_t until_ns)
     p->now_ns = until_ns;
 }
 
+static void set_silence(struct pipeline *p, const json_t *o)
+{
+    struct silences_matcher ms[8];
+    struct silences_spec spec = {.matchers = ms,
+                                 .starts_ns = time_of(json_object_get(o, "startsAt"), 0),
+                                 .ends_ns = time_of(json_object_get(o, "endsAt"), 0)};
+    struct slice id = SLICE_EMPTY;
+    json_t *text;
+    size_t i;
+
+    json_array_foreach(json_object_get(o, "matchers"), i, text)
+    {
+        struct ammatch m;
+        struct err *e = ammatch_parse(p->c->arena, AMMATCH_FALLBACK, text_of(text), &m);
+
+        if (!conformance_check_ok(p->c, "matcher", e, true) || i == ORR_COUNT(ms))
+            return;
+        ms[spec.n_matchers++] = (struct silences_matcher){m.op, m.name, m.value};
+        ammatch_done(&m);
+    }
+    (void)conformance_check_ok(p->c, "set_silence",
+                               silences_set(p->silences, SLICE("t"), &spec, NULL, p->now_ns, &id),
+                               true);
+    mem_free(map_put(&p->silence_ids, text_of(json_object_get(o, "name")), slice_dup(id)));
+}
+
+static void expire_silence(struct pipeline *p, struct slice name)
+{
+    const char *id = map_get(&p->silence_ids, name);
+
+    (void)conformance_check_ok(
+        p->c, "expire_silence",
+        silences_expire(p->silences, SLICE("t"), slice_cstr(id ? id : ""), p->now_ns), true);
+}
+
 static void run_event(struct pipeline *p, const json_t *ev)
 {
+    const json_t *silence = json_object_get(ev, "set_silence");
+    const json_t *over = json_object_get(ev, "expire_silence");
     const json_t *alerts = json_object_get(ev, "post_alerts");
     const json_t *fails = json_object_get(ev, "fail_receivers");
     const char *name;
@@ -455,6 +498,10 @@ static void run_event(struct pipeline *p, const json_t *ev)
         alert_vec_done(&v);
         free(text);
     }
+    if (silence)
+        set_silence(p, silence);
+    if (over)
+        expire_silence(p, text_of(over));
     json_object_foreach((json_t *)fails, name, value)
     {
         if (json_is_true(value))
@@ -502,19 +549,16 @@ static json_t *sorted(const json_t *list)
 
 CONFORMANCE(alertmanager, pipeline_cases)
 {
-    struct pipeline p = {.c = c, .got = json_array()};
+    struct silences_opts silences = {.retention_ns = 120 * 3600 * 1000000000ll};
+    struct pipeline p = {.c = c, .got = json_array(), .silences = silences_new(&silences)};
     struct dispatch_ops ops = {on_pipeline_send, on_pipeline_logged, pipeline_position, NULL, &p};
     struct nflog *log = nflog_new();
-    struct dispatch_opts opts = {.tenant = SLICE_INIT("t"), .log = log, .seed = 1};
+    struct dispatch_opts opts = {
+        .tenant = SLICE_INIT("t"), .log = log, .silences = p.silences, .seed = 1};
     struct amconf *conf = NULL;
     json_t *ev, *got, *want;
     size_t i;
 
-    json_array_foreach(conformance_get(c, "events"), i, ev) if (json_object_get(ev, "set_silence"))
-    {
-        conformance_skip(c, "silences are not supported yet");
-        return;
-    }
     if (!conformance_check_ok(
             c, "config", amconf_parse("config", conformance_text(c, "config"), 0, &conf), true))
         return;
@@ -530,8 +574,137 @@ CONFORMANCE(alertmanager, pipeline_cases)
     json_decref(p.got);
     dispatch_free(p.d);
     nflog_free(log);
+    silences_free(p.silences);
     amconf_unref(conf);
+    MAP_FOREACH (e, &p.silence_ids)
+        mem_free(e->value);
+    map_done(&p.silence_ids);
     map_done(&p.failing);
     vec_done(&p.ids);
     vec_done(&p.oks);
+}
+
+/* ---- notifications ---- */
+
+static json_t *request_json(const struct notify_request *q)
+{
+    json_t *o = json_object(), *headers = json_object();
+    json_t *body = json_loadb((const char *)q->body.ptr, q->body.len, 0, NULL);
+
+    json_object_set_new(o, "method", json_string(q->method));
+    json_object_set_new(o, "path", text_json(slice_from(q->url, strlen(SERVER))));
+    if (body)
+        json_object_set_new(o, "json", body);
+    else
+        json_object_set_new(o, "body", text_json(q->body));
+    if (q->content_type)
+        json_object_set_new(headers, "Content-Type", json_string(q->content_type));
+    for (size_t i = 0; i < q->n_headers; i++) {
+        const char *colon = strchr(q->headers[i], ':');
+        char name[64] = "";
+
+        memcpy(name, q->headers[i], ORR_MIN((size_t)(colon - q->headers[i]), sizeof(name) - 1));
+        json_object_set_new(headers, name, json_string(colon + 2));
+    }
+    if (q->user) {
+        struct buf b = {0}, value = {0};
+
+        buf_printf(&b, "%s:%s", q->user, q->password);
+        buf_str(&value, "Basic ");
+        base64_encode(buf_slice(&b), true, &value);
+        json_object_set_new(headers, "Authorization", text_json(buf_slice(&value)));
+        buf_done(&b);
+        buf_done(&value);
+    }
+    json_object_set_new(o, "headers", headers);
+    return o;
+}
+
+static enum nflog_reason reason_of(const json_t *s)
+{
+    static const enum nflog_reason reasons[] = {
+#define X(sym, text) sym,
+        NFLOG_REASONS(X)
+#undef X
+    };
+
+    for (size_t i = 0; i < ORR_COUNT(reasons); i++)
+        if (slice_eq_cstr(text_of(s), nflog_reason_text(reasons[i])))
+            return reasons[i];
+    return NFLOG_NONE;
+}
+
+/* A receiver that takes everything. */
+static json_t *tell(struct conformance *c, struct amconf *conf, const struct dispatch_note *note,
+                    struct slice external_url)
+{
+    struct notify_render *r = notify_render_new(conf, note, external_url, note->now_ns);
+    struct slice body = strcmp(note->integration->kind, "slack") == 0 ? SLICE("ok") : SLICE_EMPTY;
+    json_t *got = json_array();
+
+    for (;;) {
+        const struct notify_request *q = NULL;
+        bool may_retry;
+        struct err *e = notify_render_next(r, &q, &may_retry);
+
+        if (!conformance_check_ok(c, "request", e, true) || !q)
+            break;
+        json_array_append_new(got, request_json(q));
+        e = notify_render_judge(r,
+                                &(struct notify_answer){.status = 200,
+                                                        .content_type = SLICE("text/plain"),
+                                                        .body = body},
+                                &may_retry);
+        if (!conformance_check_ok(c, "judgement", e, true))
+            break;
+    }
+    notify_render_free(r);
+    return got;
+}
+
+CONFORMANCE(alertmanager, notify_cases)
+{
+    const json_t *data = conformance_get(c, "data");
+    struct slice text = conformance_text(c, "config");
+    struct buf config = {0};
+    struct dispatch_note note = {
+        .group_key = text_of(json_object_get(data, "group_key")),
+        .group_labels = labels_of(c->arena, json_object_get(data, "group_labels")),
+        .now_ns = time_of(conformance_get(c, "now"), 0),
+        .reason = reason_of(json_object_get(data, "notification_reason")),
+        .left_ms = 1000,
+    };
+    alert_vec alerts = {0};
+    struct amconf *conf = NULL;
+    json_t *got, *o;
+    size_t i;
+
+    for (ptrdiff_t at; (at = slice_find(text, SLICE("SERVER"), 0)) >= 0;
+         text = slice_from(text, (size_t)at + 6)) {
+        buf_slice_append(&config, slice_sub(text, 0, (size_t)at));
+        buf_str(&config, SERVER);
+    }
+    buf_slice_append(&config, text);
+    if (!conformance_check_ok(
+            c, "config", amconf_parse("config", buf_slice(&config), AMCONF_NO_ROUTE, &conf), true))
+        goto out;
+    json_array_foreach(json_object_get(data, "alerts"), i, o) vec_push(&alerts, alert_of(c, o));
+    note.alerts = &alerts;
+    note.receiver = conf->receivers[0].name;
+    note.integration = &conf->receivers[0].integrations[0];
+    if (note.integration->unsupported) {
+        conformance_skip(c, "%s", note.integration->unsupported);
+        goto out;
+    }
+    (void)conformance_check_text(c, "integration", slice_cstr(note.integration->kind),
+                                 conformance_text(c, "integration"));
+    (void)conformance_check_bool(c, "send_resolved", note.integration->send_resolved,
+                                 conformance_bool(c, "send_resolved"));
+    got = tell(c, conf, &note, text_of(json_object_get(data, "external_url")));
+    (void)conformance_check_json(c, "requests", got, conformance_get(c, "requests"));
+    json_decref(got);
+out:
+    buf_done(&config);
+    alert_vec_done(&alerts);
+    amconf_unref(conf);
 }

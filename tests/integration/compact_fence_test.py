@@ -166,6 +166,7 @@ def one_step(t, made, args, want, n):
         for o in (p.one, other):
             if o:
                 o.kill()
+                shutil.rmtree(f"{o.dir}/data", ignore_errors=True)  # two dozen of them fill the memory they are in
 
 
 def race(t, args, some):

@@ -1,9 +1,11 @@
 """What the walks through steps share (kill_steps_test.py, kill_steps_logs_test.py, kill_steps_traces_test.py). An undisturbed run is watched, and each thing
 it does to a disk or the bucket is a step: a fault point passed (ORRERY_FAULT=TRACE, common/base/fault.c), or a request to Swift that
 writes. Then the same again, killed at the n-th step and started anew, for every n, or without STEPS=all for some of
-them, evenly spread, from a random start; SEED=n takes the same ones again."""
+them, evenly spread, from a random start; SEED=n takes the same ones again, STEPS=4,8,700-744 just these. A step that fails says why at once, its
+process ends with it, and of its directory the log is kept."""
 import collections
 import concurrent.futures
+import contextlib
 import http.client
 import itertools
 import json
@@ -38,7 +40,7 @@ def files_below(root):
 class Run:
     """An orrery that is started again whenever it was killed. Where its bucket is (OnDisk, OnSwift) and what it is given to keep
     comes from other classes: SIGNAL, write(), expected_count(), rest() (what its own disk has of what is in blocks), check_end()."""
-    PATIENCE_S = 60
+    PATIENCE_S = 300  # four of them may share a core with a whole build
 
     def __init__(self, t, name, args=(), env=None):
         given = {a.split("=")[0] for a in args}
@@ -54,7 +56,7 @@ class Run:
         self.o.kill()
         self.o.env.pop("ORRERY_FAULT", None)
         self.o.start()
-        self.o.wait_ready()
+        self.o.wait_ready(self.PATIENCE_S)
 
     def until_done(self, what, fn):
         """Repeats it until it has succeeded; starts the process again when that has ended."""
@@ -76,6 +78,11 @@ class Run:
         """Logs and chunk files are allocated beforehand: dozens of directories like this one fill the memory that they are in."""
         self.o.kill()
         shutil.rmtree(self.o.dir)
+
+    def give_up(self):
+        """It failed: what it writes fills the memory it is in, too, and it goes on looking at its bucket many times a second."""
+        self.o.kill()
+        shutil.rmtree(f"{self.o.dir}/data", ignore_errors=True)
 
     def flush(self):
         r = http_call(self.o.addr, "POST", f"/ingester/flush?tenant={TENANT}", timeout=30)
@@ -248,7 +255,11 @@ def traced(path):
 
 def chosen(n, some):
     """All of the steps 0 … n-1, or some of them."""
-    if os.environ.get("STEPS") == "all" or n <= some:
+    said = os.environ.get("STEPS", "")
+    if said not in ("", "all"):
+        spans = [[int(x) for x in span.split("-")] for span in said.split(",")]
+        return [i for span in spans for i in range(span[0], span[-1] + 1) if i < n]
+    if said == "all" or n <= some:
         return list(range(n))
     seed = int(os.environ.get("SEED", random.randrange(1000)))
     print(f"   SEED={seed}", flush=True)
@@ -267,11 +278,22 @@ def walk(steps, names, one):
             except BaseException as e:
                 n = runs[f]
                 failures.append(f"step {n} ({names[n]}): {e}")
+                print(f"   {failures[-1]}", flush=True)
     print(f"   {len(steps)} of {len(names)} steps, killed {killed} times; of "
           f"{dict(collections.Counter(names).most_common())}", flush=True)
     check(not failures, lambda: f"{len(failures)} of {len(steps)}:\n" + "\n".join(sorted(failures)))
     # threads race: a run may take fewer steps than the first did, so the last ones are not always met
     check(killed >= len(steps) * 0.4, f"only {killed} of {len(steps)} were killed")
+
+
+@contextlib.contextmanager
+def given_up(run):
+    """If what is done with it fails."""
+    try:
+        yield run
+    except BaseException:
+        run.give_up()
+        raise
 
 
 def walk_on_disk(t, make, some, least, must, prepare=None, go=lambda run: run.all()):
@@ -290,11 +312,11 @@ def walk_on_disk(t, make, some, least, must, prepare=None, go=lambda run: run.al
     check(must <= set(names) and len(names) > least, f"{len(names)} steps: {set(names)}")
 
     def one(n):
-        run = make(t, f"step-{n}", env={"ORRERY_FAULT": f"KILL={before + n}"})
-        if prepare:
-            prepare(run)
-        go(run)
-        run.end()
+        with given_up(make(t, f"step-{n}", env={"ORRERY_FAULT": f"KILL={before + n}"})) as run:
+            if prepare:
+                prepare(run)
+            go(run)
+            run.end()
         return run.kills
     walk(chosen(len(names), some), names, one)
 
@@ -326,10 +348,11 @@ def walk_on_swift(t, make, some, least, must, prepare=lambda run: None, go=lambd
                     return False
                 run.o.popen.kill()
                 return True
-        prepare(run)
-        run.proxy.fault = s3_proxy.Steps(at)
-        go(run)
-        run.end()
+        with given_up(run):
+            prepare(run)
+            run.proxy.fault = s3_proxy.Steps(at)
+            go(run)
+            run.end()
         run.proxy.stop()
         return run.kills
     walk(chosen(len(names), some), names, one)

@@ -235,7 +235,10 @@ def follow(reader, command):
     words = command.split()
     if words[0] == LONG_RUNNING:
         reader.serve(command)
-        if len(words) > 1:
+        if "--demo" in words:
+            wait_for("the shop's orders", lambda: query(ADDR, "shop_orders_total", tenant=None)["result"], 120)
+            check("<!doctype html>" in http_call(ADDR, "GET", "/ui/").text, "there is no UI")
+        elif len(words) > 1:
             check_rules_and_alerts(reader)
     elif words[0] == "tests/run":
         check(os.access(os.path.join(reader.dir, words[0]), os.X_OK), f"{words[0]} is no program")

@@ -4,6 +4,7 @@ import bisect
 import collections
 import json
 import random
+import threading
 import time
 
 from orrery_test import TENANT, Cluster, Single, api, check, http_call, main, query, wait_for
@@ -293,6 +294,46 @@ def test_limits_and_a_stop(t):
     o.wait_ready()
     found_now = found(o.addr, "traces_spanmetrics_calls_total")
     check(list(found_now.values()) == [1] and dict(list(found_now)[0])["span_name"] == "one", f"{found_now}")
+
+
+def send_until_refused(addr, seed, acked, unsure):
+    """One span after the other; a write that got no answer may or may not count."""
+    m = Maker(seed)
+    while True:
+        m.span("%032x" % (seed << 32 | len(m.spans) + 1), "", INTERNAL, "a", "n", m.start, 1)
+        body = json.dumps(otlp(m.spans[-1:])).encode()
+        try:
+            r = http_call(addr, "POST", "/v1/traces", body, {"Content-Type": "application/json", "X-Scope-OrgID": TENANT})
+        except OSError:
+            unsure.append(1)
+            return
+        if r.status == 200:
+            acked.append(1)
+        elif r.status == 503:
+            return
+        else:
+            check(False, f"{r.status} {r.text}")
+
+
+def test_what_is_acknowledged_while_it_stops_is_counted(t):
+    conf = config(t)
+    with open(conf["limits"]["overrides-file"], "w", encoding="utf-8") as f:
+        json.dump({"overrides": {TENANT: {"metrics_generator": {"processors": ["span-metrics"], "collection_interval": "5m"}}}}, f)
+    args = [f"--{s}.{k}={str(v).lower() if v is True else v}" for s, keys in conf.items() for k, v in keys.items()]
+    o = Single(t, args=args).wait_ready()
+    acked, unsure = [], []
+    threads = [threading.Thread(target=send_until_refused, args=(o.addr, i + 1, acked, unsure)) for i in range(4)]
+    for th in threads:
+        th.start()
+    wait_for("some to be taken", lambda: len(acked) > 200)
+    o.stop()
+    for th in threads:
+        th.join()
+    o.start()
+    o.wait_ready()
+    n = sum(found(o.addr, "traces_spanmetrics_calls_total").values())
+    check(len(acked) <= n <= len(acked) + len(unsure), f"{n} were counted of {len(acked)}, and {len(unsure)} without answer")
+    print(f"{len(acked)} acknowledged, {len(unsure)} without answer, {n:.0f} counted")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from orrery_test import TENANT, Single, check, http_call, main, wait_for
 
 OTEL = ("opentelemetry-sdk==1.31.1", "opentelemetry-exporter-otlp-proto-http==1.31.1",
         "opentelemetry-exporter-otlp-proto-grpc==1.31.1")
-ARGS = ["--ingester.traces=true"]
+ARGS = []  # spans are taken by default
 
 # argv: http|grpc, the endpoint. Prints the SDK's verdicts and the ids of the trace: two services, one process each by its own provider.
 SENDER = """

@@ -45,6 +45,7 @@ static int usage(const char *unknown)
            "--break disk-sync: the log's disk says that it has synced, and has not\n"
            "--break disk-names: the log's disk does not sync directories\n"
            "--break left: tombstones are dropped after a second\n"
+           "--break silence: alertmanagers do not keep silences on disk\n"
            "--break dedup: alertmanagers do not ask the notification log\n"
            "--break claim: alertmanagers do not ask each other before they speak\n"
            "--break drop-early: segments are dropped before the catalogue names their block\n"

@@ -1,5 +1,5 @@
 #include "alertmanager/alert.h"
-#include "alertmanager/notify.h"
+#include "alertmanager/notify_internal.h"
 #include "tests/unit/test.h"
 
 #define S 1000000000ll
@@ -95,7 +95,7 @@ TEST(alert_travels_whole_and_refuses_pieces)
 
 TEST(alert_webhook_is_alertmanagers)
 {
-    struct amconf_integration in = {.kind = "webhook", .max_alerts = 1};
+    struct amconf_integration in = {.kind = "webhook"};
     struct label group[] = {{SLICE_INIT("a"), SLICE_INIT("1")}};
     struct dispatch_note note = {.integration = &in,
                                  .group_key = SLICE_INIT("{}:{a=\"1\"}"),
@@ -111,7 +111,7 @@ TEST(alert_webhook_is_alertmanagers)
          "\"2\"}}]",
          &v, &bad);
     note.alerts = &v;
-    notify_webhook(&b, &note, SLICE("http://am"));
+    notify_webhook_body(&b, &note, SLICE("http://am"), 1, "4");
     CHECK_SLICE(
         buf_slice(&b),
         "{\"receiver\":\"x\\\\.y\",\"status\":\"firing\",\"alerts\":[{\"status\":\"firing\","

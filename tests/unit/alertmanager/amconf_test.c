@@ -37,27 +37,57 @@ TEST(amconf_names_what_cannot_send_and_hides_secrets)
 {
     struct amconf *c;
 
-    CHECK_OK(amconf_parse(
-        "am.yml",
-        SLICE("global: {slack_api_url: 'https://hooks/SECRET'}\n"
-              "route: {receiver: a}\nreceivers:\n- name: a\n  slack_configs: [{channel: x}]\n"
-              "  webhook_configs:\n"
-              "  - {url: 'http://h/SECRET', http_config: {bearer_token: SECRET}}\n"
-              "  - {url: 'http://h/', http_config: {oauth2: {client_id: x, token_url: y}}}\n"),
-        0, &c));
-    CHECK_INT(c->receivers[0].n, 3);
-    for (size_t i = 0; i < 3; i++) {
+    CHECK_OK(
+        amconf_parse("am.yml",
+                     SLICE("global: {slack_api_url: 'https://hooks/SECRET'}\n"
+                           "route: {receiver: a}\nreceivers:\n- name: a\n  slack_configs: "
+                           "[{channel: x}, {update_message: true}, {update_message: false}]\n"
+                           "  webhook_configs:\n"
+                           "  - {url: 'http://h/SECRET', http_config: {bearer_token: SECRET}}\n"
+                           "  - {url: 'http://h/', http_config: {oauth2: {client_id: x, token_url: "
+                           "y, grant_type: z}}}\n"),
+                     0, &c));
+    CHECK_INT(c->receivers[0].n, 5);
+    for (size_t i = 0; i < 5; i++) {
         const struct amconf_integration *in = &c->receivers[0].integrations[i];
 
         if (strcmp(in->kind, "slack") == 0)
-            CHECK(in->unsupported && !in->send_resolved);
+            CHECK(!in->send_resolved && (in->index == 1) == (in->unsupported != NULL));
         else if (in->index == 0)
-            CHECK(!in->unsupported && in->send_resolved && strcmp(in->auth_type, "Bearer") == 0);
+            CHECK(!in->unsupported && in->send_resolved);
         else
-            CHECK(in->unsupported && strstr(in->unsupported, "oauth2"));
+            CHECK(in->unsupported && strstr(in->unsupported, "oauth2.grant_type"));
     }
     CHECK(slice_find(c->shown, SLICE("SECRET"), 0) < 0);
     CHECK(slice_find(c->shown, SLICE("<secret>"), 0) > 0);
+    amconf_unref(c);
+}
+
+TEST(amconf_of_tenants_reads_nothing_of_the_host)
+{
+    static const char *const parts[] = {
+        "slack_configs: [{api_url_file: /etc/passwd}]",
+        "webhook_configs: [{url: 'http://h', http_config: {tls_config: {ca_file: /x}}}]",
+        "webhook_configs: [{url: 'http://h', http_config: {http_headers: {A: {files: [/x]}}}}]",
+        "webhook_configs: [{url: 'http://h', http_config: {proxy_from_environment: true}}]",
+    };
+
+    struct amconf *c;
+
+    for (size_t i = 0; i < ORR_COUNT(parts); i++) {
+        char text[300];
+
+        snprintf(text, sizeof(text), "receivers:\n- name: a\n  %s\n", parts[i]);
+        CHECK_ERR(amconf_parse("t.yml", slice_cstr(text), AMCONF_NO_ROUTE | AMCONF_OF_TENANT, &c),
+                  ERR_INVALID, "t.yml:3: ");
+        CHECK_OK(amconf_parse("t.yml", slice_cstr(text), AMCONF_NO_ROUTE, &c));
+        amconf_unref(c);
+    }
+    CHECK_OK(amconf_parse(
+        "t.yml",
+        SLICE("receivers:\n- name: a\n  pagerduty_configs: [{routing_key: k, details: "
+              "{log_file: /x}, http_config: {http_headers: {a_file: {values: [b]}}}}]\n"),
+        AMCONF_NO_ROUTE | AMCONF_OF_TENANT, &c));
     amconf_unref(c);
 }
 

@@ -6,6 +6,7 @@
 struct rig {
     struct amconf *conf;
     struct nflog *log;
+    struct silences *silences;
     struct dispatch *d;
     struct dispatch_now now;
     unsigned position, sent, told, last_alerts, attempt;
@@ -68,6 +69,8 @@ static void rig_init(struct rig *r, const char *conf, struct nflog *log)
                                  .seed = 1};
 
     *r = (struct rig){.log = log, .answers = true, .ok = true, .may_retry = true};
+    r->silences = silences_new(&(struct silences_opts){.retention_ns = 3600 * S});
+    opts.silences = r->silences;
     r->now.wall_ns = 1000 * S;
     CHECK_OK(amconf_parse("conf", slice_cstr(conf), 0, &r->conf));
     r->d = dispatch_new(&opts, &ops, r->conf, r->now);
@@ -76,6 +79,7 @@ static void rig_init(struct rig *r, const char *conf, struct nflog *log)
 static void rig_done(struct rig *r)
 {
     dispatch_free(r->d);
+    silences_free(r->silences);
     CHECK_INT(r->metrics.groups, 0);
     CHECK_INT(r->metrics.queued, 0);
     vec_done(&r->ids);
@@ -539,6 +543,63 @@ TEST(dispatch_bounds_the_groups_of_a_tenant)
     CHECK_INT(r.metrics.groups_refused, 1);
     CHECK_OK(put(&r, "[{\"labels\":{\"g\":\"1\",\"i\":\"2\"}}]")); /* into one that is there */
     CHECK_INT(dispatch_alerts(r.d)->len, 4);
+    rig_done(&r);
+    nflog_free(log);
+}
+
+TEST(dispatch_begins_anew_after_all_was_told_over)
+{
+    struct nflog *log = nflog_new();
+    struct rig r;
+
+    rig_init(&r, basic, log);
+    CHECK_OK(put(&r, "[{\"labels\":{\"g\":\"1\"},\"endsAt\":\"1970-01-01T00:17:00Z\"}]"));
+    pass(&r, 10 * S);
+    CHECK_INT(r.reason, NFLOG_FIRST);
+    pass(&r, 60 * S);
+    CHECK_INT(r.reason, NFLOG_ALL_RESOLVED);
+    CHECK_OK(put(&r, "[{\"labels\":{\"g\":\"1\"}}]"));
+    pass(&r, 9 * S);
+    CHECK_INT(r.sent, 2);
+    pass(&r, 1 * S); /* group_wait, not what was left of group_interval */
+    CHECK_INT(r.sent, 3);
+    rig_done(&r);
+    nflog_free(log);
+}
+
+TEST(dispatch_tells_nobody_of_what_is_silenced)
+{
+    static const struct silences_matcher m = {MATCHER_EQ, SLICE_INIT("x"), SLICE_INIT("1")};
+    struct silences_spec spec = {.matchers = &m, .n_matchers = 1};
+    struct nflog *log = nflog_new();
+    silence_vec by = {0};
+    struct slice id;
+    struct rig r;
+
+    rig_init(&r, basic, log);
+    spec.starts_ns = r.now.wall_ns;
+    spec.ends_ns = r.now.wall_ns + 90 * S;
+    CHECK_OK(silences_set(r.silences, SLICE("t"), &spec, NULL, r.now.wall_ns, &id));
+    CHECK_OK(
+        put(&r, "[{\"labels\":{\"g\":\"1\",\"x\":\"1\"}},{\"labels\":{\"g\":\"1\",\"x\":\"2\"}}]"));
+    pass(&r, 10 * S);
+    CHECK_INT(r.sent, 1);
+    CHECK_INT(r.last_alerts, 1);
+    MAP_FOREACH (e, dispatch_alerts(r.d)) {
+        const struct alert *a = e->value;
+
+        vec_clear(&by);
+        CHECK(dispatch_silencers(r.d, a, r.now.wall_ns, &by) ==
+              slice_eq_cstr(labels_get(a->labels, SLICE("x")), "1"));
+        CHECK(!by.len || slice_eq(by.ptr[0]->id, id));
+    }
+    pass(&r, 60 * S);
+    CHECK_INT(r.sent, 1);
+    pass(&r, 60 * S); /* the silence is over */
+    CHECK_INT(r.sent, 2);
+    CHECK_INT(r.last_alerts, 2);
+    CHECK_INT(r.reason, NFLOG_NEW);
+    vec_done(&by);
     rig_done(&r);
     nflog_free(log);
 }

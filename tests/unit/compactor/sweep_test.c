@@ -632,3 +632,56 @@ TEST(sweep_retires_orphans_but_deletes_nothing_while_another_may_be_deleting)
     check_state(&f, 2, false, false, false);
     teardown(&f);
 }
+
+/* Another sweep ends both, and block 1 is written anew, while this one is about to delete. */
+struct faster {
+    struct fixture *f;
+    bool is_retired_again, is_done;
+};
+
+static struct err *end_and_add(void *arg, struct catalogue *c, bool *ret_changed)
+{
+    struct catalogue_block b = {.level = 1, .ulid = fixture_ulid(1)};
+    struct faster *x = arg;
+
+    CHECK(catalogue_forget(c, fixture_ulid(1)));
+    CHECK(catalogue_forget(c, fixture_ulid(2)));
+    catalogue_add(c, &b);
+    if (x->is_retired_again)
+        CHECK(catalogue_retire(c, fixture_ulid(1), x->f->now_ms));
+    *ret_changed = true;
+    return NULL;
+}
+
+static bool others_are_faster(void *arg, struct slice tenant)
+{
+    struct faster *x = arg;
+
+    if (!x->is_done)
+        CHECK_OK(catalogue_update(x->f->store, SIGNAL, tenant, end_and_add, x, NULL));
+    x->is_done = true;
+    return true;
+}
+
+TEST(sweep_does_not_delete_what_another_has_ended_meanwhile)
+{
+    for (int is_retired = 0; is_retired < 2; is_retired++) {
+        struct fixture f;
+        struct faster x = {&f, is_retired, false};
+
+        setup_due(&f);
+        be_honest(&f);
+        f.opts.delay_ms = HOUR_MS;
+        sweep(&f);
+        CHECK_INT(f.res.waiting, 2);
+        f.now_ms += HOUR_MS;
+        f.opts.may_delete = others_are_faster;
+        f.opts.arg = &x;
+        sweep(&f);
+        CHECK_INT(f.res.deleted.n, 0);
+        CHECK_INT(f.res.failed, 0);
+        check_state(&f, 1, !is_retired, is_retired, true);
+        check_state(&f, 2, false, false, true);
+        teardown(&f);
+    }
+}

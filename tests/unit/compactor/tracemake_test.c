@@ -292,6 +292,81 @@ TEST(tracemake_merges_hundreds_of_files)
     teardown(&x);
 }
 
+/* Files of segments that this process has mapped. */
+static size_t mapped(void)
+{
+    FILE *f = fopen("/proc/self/maps", "r");
+    char line[4096];
+    size_t n = 0;
+
+    CHECK(f != NULL);
+    while (fgets(line, sizeof(line), f))
+        n += strstr(line, "/" TRACECHECK_DIR "/") != NULL;
+    CHECK(fclose(f) == 0);
+    return n;
+}
+
+/* All spans that come of the sources, of each trace in turn. */
+static void check_sources(const struct tracecheck *c)
+{
+    VEC(struct traceblock_source) all = {0};
+    struct arena *a = arena_new(0);
+    uint32_t *found = mem_new_array(uint32_t, data.n);
+
+    for (size_t i = 0; i < tracecheck_n_sources(c); i++)
+        CHECK_OK(tracecheck_source(c, i, vec_add(&all)));
+    CHECK_INT(mapped(), all.len);
+    VEC_FOREACH (s, &all) {
+        const uint8_t *id;
+        uint8_t last[16] = {0};
+        uint32_t n;
+
+        for (bool is_first = true;; is_first = false) {
+            CHECK_OK(s->trace(s->arg, &id, &n));
+            if (!id)
+                break;
+            CHECK(is_first || memcmp(last, id, sizeof(last)) < 0);
+            memcpy(last, id, sizeof(last));
+            for (uint32_t k = 0; k < n; k++) {
+                struct tracepiece p;
+
+                CHECK_OK(s->piece(s->arg, a, &p));
+                found[(size_t)id[0] << 8 | id[1]] += p.n_spans;
+            }
+        }
+        s->close(s->arg);
+    }
+    for (size_t i = 0; i < data.n; i++)
+        CHECK_INT(found[i], data.traces[i].n_spans);
+    CHECK_INT(mapped(), 0);
+    vec_done(&all);
+    mem_free(found);
+    arena_free(a);
+}
+
+/* A segment may have more files than a process may map. */
+TEST(tracecheck_reduces_the_files_of_a_segment)
+{
+    static const size_t max[] = {400, 40, 3, 1};
+    struct segcheck found;
+    struct tracecheck *c;
+
+    fixture_make(&data, 5, 500);
+    write_segment(&data, 1, 3, 400);
+    CHECK_OK(tracecheck_open_segment(tmp_path(ulid_print(fixture_ulid(1)).s), fixture_ulid(1), &c,
+                                     &found));
+    CHECK_INT(found.samples, data.spans);
+    CHECK_INT(mapped(), 0);
+    for (size_t i = 0; i < ORR_COUNT(max); i++) {
+        CHECK_OK(tracecheck_reduce(c, max[i], NULL));
+        CHECK(tracecheck_n_sources(c) <= max[i]);
+        CHECK(i || tracecheck_n_sources(c) == 400);
+        check_sources(c);
+    }
+    tracecheck_close(c);
+    arena_free(data.a);
+}
+
 TEST(tracemake_leaves_a_corrupt_file_out_and_the_others_go_on)
 {
     for (size_t sixths = 2; sixths <= 6; sixths += 2) { /* a piece, the index, the trailer */

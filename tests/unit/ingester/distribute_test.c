@@ -506,6 +506,23 @@ TEST(distribute_reports_what_no_quorum_took)
     end(&w);
 }
 
+TEST(distribute_sends_a_late_push_to_all_as_late)
+{
+    struct world w;
+    struct push *p = make_push(5, 5);
+
+    begin(&w, 3, 3, "");
+    p->is_late = true;
+    push(&w, p);
+    CHECK_INT(w.n, 3);
+    for (size_t i = 0; i < 3; i++) {
+        CHECK(w.sent[i].is_late);
+        answer(&w, i, NULL, NULL);
+    }
+    CHECK(w.told == 1 && w.is_ok);
+    end(&w);
+}
+
 /* Two of three have answered, but only one of them has the sample: that is no quorum for it. */
 TEST(distribute_waits_for_the_replica_that_decides)
 {

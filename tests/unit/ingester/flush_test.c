@@ -160,7 +160,7 @@ static void on_pushed(void *arg, struct err *e, struct batch_reply *reply)
     *(_Atomic int *)arg = 1;
 }
 
-static void put_sample(struct world *w)
+static void put_sample_at(struct world *w, int64_t ms)
 {
     struct label l = {SLICE(LABEL_NAME), SLICE("up")};
     struct buf canonical = {0}, bytes = {0};
@@ -168,10 +168,10 @@ static void put_sample(struct world *w)
     _Atomic int done = 0;
 
     labels_canonical(&canonical, (struct labels){&l, 1});
-    batch_writer_init(&b, 1000);
+    batch_writer_init(&b, ms);
     batch_series_begin(&b, labels_fingerprint_of_canonical(buf_slice(&canonical)));
     batch_series_labels(&b, buf_slice(&canonical));
-    batch_series_sample(&b, 1000, 1);
+    batch_series_sample(&b, ms, 1);
     batch_series_end(&b);
     batch_finish(&b, &bytes);
     batch_writer_done(&b);
@@ -180,6 +180,11 @@ static void put_sample(struct world *w)
     await(&done, 1);
     buf_done(&canonical);
     buf_done(&bytes);
+}
+
+static void put_sample(struct world *w)
+{
+    put_sample_at(w, 1000);
 }
 
 TEST(flush_cut_reports_what_is_pending)
@@ -300,6 +305,24 @@ TEST(flush_to_stop_leaves_log_lines_as_they_are)
     end(&w);
 }
 
+/* Who else had it, and whether anybody, is not known. */
+TEST(flush_says_of_nobody_that_an_old_block_is_theirs)
+{
+    struct world w;
+    struct catalogue *c;
+    size_t n;
+
+    begin(&w, 100, 1);
+    put_sample_at(&w, clock_wall_ms(&clock_system) - CATALOGUE_ORIGIN_MS);
+    flush_cut(w.flush, SLICE_EMPTY, 0, on_done, &w);
+    await(&w.published, 1);
+    CHECK_OK(catalogue_load(w.store, SLICE("metrics"), SLICE("t"), &c));
+    CHECK_INT(catalogue_blocks(c, &n)[0].origin.zone.len, 0);
+    CHECK_INT(n, 1);
+    catalogue_free(c);
+    end(&w);
+}
+
 TEST(flush_uploads_what_no_compactor_takes)
 {
     struct world w;
@@ -307,7 +330,7 @@ TEST(flush_uploads_what_no_compactor_takes)
     size_t n;
 
     begin(&w, 100, 1);
-    put_sample(&w);
+    put_sample_at(&w, clock_wall_ms(&clock_system) - CATALOGUE_ORIGIN_MS + 4 * 3600000);
     flush_cut(w.flush, SLICE_EMPTY, 0, on_done, &w);
     await(&w.published, 1);
     CHECK_OK(catalogue_load(w.store, SLICE("metrics"), SLICE("t"), &c));

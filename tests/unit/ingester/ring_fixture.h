@@ -11,6 +11,8 @@ struct ring_fixture_opts {
     unsigned rf;
     uint32_t down;           /* 1 << instance: those that are not healthy */
     int64_t b_registered_ms; /* 0: 1, as all others */
+    int64_t b_state_ms;      /* when b began to be what it is; 0: when it was registered */
+    bool has_b_left;         /* it is LEAVING */
 };
 
 static inline struct ring *ring_fixture_new(const struct ring_fixture_opts *o)
@@ -34,7 +36,9 @@ static inline struct ring *ring_fixture_new(const struct ring_fixture_opts *o)
                              .http_addr = "",
                              .roles = MEMBER_INGESTER,
                              .signals = o->signal,
-                             .state = MEMBER_ACTIVE,
+                             .state = i == 1 && o->has_b_left ? MEMBER_LEAVING : MEMBER_ACTIVE,
+                             .state_ms = i == 1 ? o->b_state_ms : 0,
+                             .left_ms = i == 1 && o->has_b_left ? o->b_state_ms : 0,
                              .incarnation = 1,
                              .registered_ms = i == 1 && o->b_registered_ms ? o->b_registered_ms : 1,
                              .tokens = tokens,

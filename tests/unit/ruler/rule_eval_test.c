@@ -266,6 +266,41 @@ TEST(rule_group_evaluates_in_order_and_goes_on_after_a_failure)
     buf_done(&t.log);
 }
 
+static void beside(void *arg, size_t n, void (*fn)(void *fn_arg, size_t i), void *fn_arg)
+{
+    struct table *t = arg;
+
+    buf_printf(&t->log, "beside %zu ", n);
+    while (n--) /* whatever their order */
+        fn(fn_arg, n);
+}
+
+TEST(rule_group_asks_what_is_independent_side_by_side_and_settles_in_order)
+{
+    struct table t = {0};
+    struct rule_group_ops ops = {
+        .query = query, .beside = beside, .write = write_series, .notify = notify, .arg = &t};
+    struct rule_group_settings set = {.default_interval_ms = 60000, .resend_ms = 60000};
+    struct rule_file *f = NULL;
+    struct rule_group_run *g;
+
+    CHECK_OK(rule_file_parse("f",
+                             SLICE("groups: [{name: g, rules: [{record: r, expr: a}, "
+                                   "{record: s, expr: b}, {record: t, expr: r + s}]}]"),
+                             RULE_PROMQL, &f));
+    g = rule_group_new(f, 0, false, &set);
+    rule_group_eval(g, &set, &ops, 1000, NULL);
+    CHECK_SLICE(buf_slice(&t.log), "beside 2 query b@1000 query a@1000 write r@1000 write s@1000 "
+                                   "query r + s@1000 write t@1000 ");
+    t.fails = true;
+    buf_reset(&t.log);
+    rule_group_eval(g, &set, &ops, 2000, NULL);
+    CHECK_INT(g->failures, 3);
+    rule_group_free(g);
+    rule_file_unref(f);
+    buf_done(&t.log);
+}
+
 TEST(rule_group_asks_in_the_language_of_its_rules)
 {
     struct table t = {0};

@@ -217,3 +217,30 @@ TEST(rule_file_refuses_a_little_that_stands_for_very_much)
     check_too_much(&text);
     buf_done(&text);
 }
+
+TEST(rule_file_source_tenants_are_of_the_api_alone)
+{
+    struct rule_file *f = NULL, *g = NULL;
+
+    CHECK_ERR(rule_file_parse(
+                  "f",
+                  SLICE("groups: [{name: g, source_tenants: [a], rules: [{record: r, expr: x}]}]"),
+                  RULE_PROMQL, &f),
+              ERR_INVALID, "field source_tenants not found in a group");
+    CHECK_OK(rule_file_parse_group(
+        "g", SLICE("{name: g, source_tenants: [b, a], rules: [{record: r, expr: x}]}"), RULE_PROMQL,
+        &f));
+    CHECK_INT(f->groups[0].n_sources, 2);
+    CHECK_SLICE(f->groups[0].sources[0], "b");
+    CHECK_OK(rule_file_parse_group("g", SLICE("{name: g, rules: [{record: r, expr: x}]}"),
+                                   RULE_PROMQL, &g));
+    CHECK(f->groups[0].hash != g->groups[0].hash);
+    rule_file_unref(f);
+    rule_file_unref(g);
+    CHECK_ERR(rule_file_parse_group("g", SLICE("{name: g, source_tenants: ['../x'], rules: []}"),
+                                    RULE_PROMQL, &f),
+              ERR_INVALID, "source_tenants");
+    CHECK_ERR(rule_file_parse_group("g", SLICE("{name: g, source_tenants: a, rules: []}"),
+                                    RULE_PROMQL, &f),
+              ERR_INVALID, "must be a list");
+}

@@ -26,6 +26,7 @@ TEST(rule_schedule_slots_are_aligned)
     CHECK_INT(rule_schedule_missed(30000, 90000, 60000), 0);
     CHECK_INT(rule_schedule_missed(30000, 210000, 60000), 2);
     CHECK_INT(rule_schedule_missed(90000, 30000, 60000), 0);
+    CHECK_INT(rule_schedule_missed(29999, 90000, 60000), 1); /* 30000, which is no slot of before */
 }
 
 /* What a querier answers about one histogram, and what is read of it. */
@@ -206,6 +207,19 @@ TEST(rule_yaml_reads_back_as_the_same)
                "    labels: {next_line: \"a\\x85b\", c1: \"\\x80\\x9f\", mark: \"\\uFEFF\", last: "
                "\"\\uFFFE\\uFFFFé\"}\n"
                "- name: none\n");
+}
+
+TEST(rule_yaml_tells_source_tenants)
+{
+    struct slice text = SLICE("name: g\nsource_tenants:\n    - b\n    - \"1\"\nrules: []\n");
+    struct rule_file *f = NULL;
+    struct buf b = {0};
+
+    CHECK_OK(rule_file_parse_group("g", text, RULE_PROMQL, &f));
+    rule_yaml_group(&b, f->groups, 0);
+    CHECK(slice_eq(buf_slice(&b), text));
+    rule_file_unref(f);
+    buf_done(&b);
 }
 
 TEST(rule_yaml_tells_groups_of_one_language_by_namespace)

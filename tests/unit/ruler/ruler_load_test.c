@@ -30,3 +30,22 @@ TEST(ruler_load_queues_no_more_sweeps_than_a_few)
     CHECK_INT(r.n_loading, 0);
     objstore_close(store);
 }
+
+TEST(ruler_load_sweeps_when_the_ring_has_settled)
+{
+    struct ruler_load load = {.opened_ms = 1000};
+    struct ruler r = {.load = &load};
+
+    CHECK(!may_sweep(&r, 1000 + SWEEP_AFTER_MS - 1));
+    CHECK(may_sweep(&r, 1000 + SWEEP_AFTER_MS));
+    r.ring_changed_ms = 5000;
+    CHECK(!may_sweep(&r, 1000 + SWEEP_AFTER_MS));
+    CHECK(may_sweep(&r, 5000 + SWEEP_AFTER_MS));
+}
+
+TEST(ruler_load_news_are_behind_all_that_is_known_whatever_the_clock_says)
+{
+    CHECK_INT(ruler_next_news(0, 5000), 5000);
+    CHECK_INT(ruler_next_news(5000, 5000), 5001); /* twice in a millisecond */
+    CHECK_INT(ruler_next_news(9000, 5000), 9001); /* of one whose clock is ahead */
+}

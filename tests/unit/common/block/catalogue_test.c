@@ -1,5 +1,6 @@
 #include <stdio.h>
 
+#include "common/base/hash.h"
 #include "common/base/job.h"
 #include "common/base/mem.h"
 #include "common/base/rng.h"
@@ -70,7 +71,7 @@ TEST(catalogue_reads_back_what_it_wrote)
     CHECK_SLICE(b[1].origin.zone, "zone \"b\"");
     CHECK_INT(b[0].origin.zone.len, 0);
     CHECK_SLICE(b[0].origin.instance, "in-1");
-    CHECK_SLICE(b[0].segments[1], "seg \"b\"");
+    CHECK_SLICE(b[0].segments[0], "seg \"b\""); /* sorted */
     CHECK(catalogue_has_segment(d, SLICE("seg-a")) && !catalogue_has_segment(d, SLICE("seg")));
     CHECK_INT(b[0].resolution_ms, 300000);
     CHECK(slice_eq(b[0].dir, block(4, 0).dir));
@@ -420,4 +421,27 @@ TEST(catalogue_is_replaced_by_one_that_knows_what_was_there)
     catalogue_free(d);
     catalogue_free(c);
     objstore_close(s);
+}
+
+/* Whoever wrote them in what order. */
+TEST(catalogue_finds_segments_that_are_not_sorted)
+{
+    static const char json[] =
+        "{\"format\":1,\"version\":1,\"signal\":\"metrics\",\"tenant\":\"t\",\"blocks\":[\n"
+        "{\"ulid\":\"00000000010000000000000000\",\"minTime\":0,\"maxTime\":1,\"level\":1,"
+        "\"segments\":[\"c\",\"a\",\"b\"],\"series\":1,\"samples\":1,\"bytes\":1}],\"retired\":[],"
+        "\"expired\":[{\"at\":5,\"segments\":[\"f\",\"d\",\"e\"]}]";
+    struct slice names[] = {SLICE("i"), SLICE("h"), SLICE("g")};
+    struct catalogue_block b = {.ulid = id(7), .level = 1, .segments = names, .n_segments = 3};
+    struct catalogue *c;
+    struct buf text = {0};
+
+    buf_printf(&text, "%s,\"crc\":\"%08x\"}\n", json, hash_crc32c(slice_cstr(json)));
+    CHECK_OK(catalogue_parse(buf_slice(&text), &c));
+    catalogue_add(c, &b);
+    for (const char *s = "abcdefghi"; *s; s++)
+        CHECK(catalogue_has_segment(c, slice_of(s, 1)));
+    CHECK(!catalogue_has_segment(c, SLICE("j")));
+    buf_done(&text);
+    catalogue_free(c);
 }

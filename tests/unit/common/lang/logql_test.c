@@ -85,6 +85,8 @@ TEST(logql_numbers_are_folded)
 TEST(logql_checks)
 {
     refuse("{a=~\".*\"}", ERR_INVALID, "matches it");
+    refuse("{orrery_event=~\".*\"}", ERR_INVALID, "matches it");
+    check("{orrery_event=\"\"} |= \"x\"", "{orrery_event=\"\"} |= \"x\""); /* all but events */
     refuse("{}", ERR_INVALID, "matches it");
     refuse("sum_over_time({a=\"b\"}[5m])", ERR_INVALID, "needs unwrap");
     refuse("count_over_time({a=\"b\"} | unwrap x [5m])", ERR_INVALID, "without unwrap");

@@ -108,6 +108,16 @@ TEST(generator_rule_says_what_is_wrong)
          "[{key: a, value: '('}]}}]}}",
          "t:1"},
         {"processor: {service_graphs: {wait: 1h}}", "too long"},
+        {"processor: {span_metrics: {dimensions: [a, le]}}",
+         "dimension le would be the label le, which these metrics have"},
+        {"processor: {span_metrics: {dimensions: [--metrics.gen.instance]}}",
+         "the label __metrics_gen_instance"},
+        {"processor: {span_metrics: {dimension_mappings: [{name: le, source_labels: [a]}]}}",
+         "the label le"},
+        {"processor: {service_graphs: {dimensions: [client]}}", "the label client"},
+        {"processor: {service_graphs: {dimensions: [connection.type]}}",
+         "dimension connection.type would be the label connection_type"},
+        {"processor: {service_graphs: {dimensions: [le]}}", "the label le"},
     };
 
     for (size_t i = 0; i < ORR_COUNT(cases); i++) {
@@ -116,4 +126,17 @@ TEST(generator_rule_says_what_is_wrong)
         CHECK_ERR(parse(&t, cases[i][0]), ERR_INVALID, cases[i][1]);
         arena_free(t.a);
     }
+}
+
+TEST(generator_rule_takes_dimensions_that_clash_with_nothing)
+{
+    struct rules t;
+
+    CHECK_OK(parse(&t,
+                   "processor:\n"
+                   "  span_metrics: {dimensions: [client, service, server, lee, l]}\n"
+                   "  service_graphs: {dimensions: [client], enable_client_server_prefix: true}"));
+    CHECK_INT(t.r.spans.dimensions.n, 5);
+    CHECK_INT(t.r.graph.dimensions.n, 1);
+    done(&t);
 }

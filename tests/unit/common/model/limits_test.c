@@ -171,7 +171,8 @@ TEST(limits_give_out_rules_of_tenants)
     CHECK(strstr(buf_cstr(&out), "  drop_labels: []\n  enforced_labels: []\n"
                                  "  default_resource_attributes_as_index_labels: "
                                  "[\"service.name\", "));
-    CHECK(strstr(buf_cstr(&out), "\"k8s.job.name\"]\n  ha_cluster_label: \"cluster\"\n"));
+    CHECK(strstr(buf_cstr(&out), "\"k8s.job.name\"]\n  ruler_protected_namespaces: []\n"
+                                 "  ha_cluster_label: \"cluster\"\n"));
     CHECK(strstr(buf_cstr(&out), "    drop_labels: [\"pod\", \"uid\"]\n"
                                  "    ha_cluster_label: \"prom\"\n"
                                  "    metric_relabel_configs: [{\"action\": \"labeldrop\", "

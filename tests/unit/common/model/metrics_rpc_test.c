@@ -85,7 +85,15 @@ TEST(metrics_rpc_rules_change_keeps_its_bytes)
     for (size_t i = 0; i < b.len; i++)
         CHECK_ERR(rpc_rules_change_decode(slice_sub(buf_slice(&b), 0, i), &got), ERR_INVALID,
                   "change of rules");
+    CHECK_INT(got.overridden.len, 0);
     b.ptr[1] = RPC_RULES_OP_COUNT;
     CHECK_ERR(rpc_rules_change_decode(buf_slice(&b), &got), ERR_INVALID, "change of rules");
+    buf_reset(&b);
+    rpc_rules_change_encode(&b, &(struct rpc_rules_change){.overridden = SLICE("n,m")});
+    CHECK(slice_eq(buf_slice(&b), SLICE("\x01\x00\x00\x00\x00\x00\x03n,m")));
+    CHECK_OK(rpc_rules_change_decode(buf_slice(&b), &got));
+    CHECK_SLICE(got.overridden, "n,m");
+    CHECK_ERR(rpc_rules_change_decode(slice_sub(buf_slice(&b), 0, b.len - 1), &got), ERR_INVALID,
+              "change of rules");
     buf_done(&b);
 }

@@ -395,15 +395,15 @@ struct by_hand {
     uint32_t n[TRACEGROUP_PARTS];
 };
 
-static void put_column(struct by_hand *h, enum tracegroup_column column, enum tracetable table,
-                       uint64_t n, struct slice raw)
+static void put_column_of(struct by_hand *h, enum tracegroup_column column, enum tracetable table,
+                          uint8_t kind, uint64_t n, struct slice raw)
 {
     enum tracegroup_part part = tracegroup_part_of_column(column, table);
     struct buf *out = &h->columns[part];
 
     buf_byte(out, (uint8_t)column);
     buf_byte(out, (uint8_t)table);
-    buf_byte(out, 0);
+    buf_byte(out, kind);
     buf_uvarint(out, 0);
     buf_uvarint(out, n);
     buf_uvarint(out, raw.len);
@@ -411,6 +411,12 @@ static void put_column(struct by_hand *h, enum tracegroup_column column, enum tr
     buf_u32le(out, hash_crc32c(raw));
     buf_slice_append(&h->payloads[part], raw);
     h->n[part]++;
+}
+
+static void put_column(struct by_hand *h, enum tracegroup_column column, enum tracetable table,
+                       uint64_t n, struct slice raw)
+{
+    put_column_of(h, column, table, 0, n, raw);
 }
 
 /* What it has to have. */
@@ -433,7 +439,7 @@ static void end_by_hand(struct by_hand *h, struct group *g)
     for (unsigned i = 0; i < TRACEGROUP_PARTS; i++) {
         struct buf *out = &g->parts[i];
 
-        buf_append(out, "\x01\x01\x01\x01\x01\x00\x00\x00", 8); /* counts; no keys */
+        buf_append(out, "\x01\x01\x01\x01\x01\x00\x00\x01\x01k", 10); /* counts; a key */
         buf_uvarint(out, h->n[i]);
         buf_slice_append(out, buf_slice(&h->columns[i]));
         buf_u32le(out, hash_crc32c(buf_slice(out)));
@@ -482,6 +488,54 @@ TEST(tracegroup_columns_that_say_too_much_are_corrupt)
     put_column(&h, TG_SPAN_NAME, TRACE_SPANS, 1, buf_slice(&texts));
     check_verify(&h, "more texts than values");
     buf_done(&texts);
+}
+
+/* 200 columns of attributes whose 64 million values are a few bytes each: no row wants them, so they are never unpacked. */
+TEST(tracegroup_attributes_that_no_row_wants_take_no_memory)
+{
+    static const enum tracetable tables[] = {TRACE_SPANS, TRACE_RESOURCES, TRACE_EVENTS};
+
+    for (size_t t = 0; t < ORR_COUNT(tables); t++) {
+        struct by_hand h = {0};
+        struct group g;
+
+        put_needed(&h);
+        for (unsigned i = 0; i < 200; i++)
+            put_column_of(&h, TG_ATTRIBUTE, tables[t], OTLP_VALUE_INT, TRACEGROUP_MAX_VALUES,
+                          SLICE("\x00\x02\x00"));
+        end_by_hand(&h, &g);
+        CHECK_OK(open_group(&g));
+        CHECK_ERR(tracegroup_verify(g.g), ERR_CORRUPT,
+                  tables[t] == TRACE_EVENTS ? "rows without shapes" : "than rows want");
+        CHECK(arena_used(g.a) < 1 << 20);
+        free_group(&g);
+    }
+}
+
+/* One row that wants a column of values very often: what it takes is held against the room there is before it is taken. */
+TEST(tracegroup_a_row_with_very_many_attributes_is_over_the_budget)
+{
+    static const uint64_t n = 4u << 20;
+    struct by_hand h = {0};
+    struct buf shapes = {0};
+    struct group g;
+
+    put_column(&h, TG_TRACE_ID, TRACE_SPANS, 1, SLICE("0123456789abcdef"));
+    put_column(&h, TG_TRACE_SPANS, TRACE_SPANS, 1, SLICE("\x00\x02\x00"));
+    put_column(&h, TG_SPAN_ID, TRACE_SPANS, 1, SLICE("01234567"));
+    put_column(&h, TG_SHAPES, TRACE_RESOURCES, 1, SLICE("\x01\x00"));
+    put_column(&h, TG_SHAPES, TRACE_LIBRARIES, 1, SLICE("\x01\x00"));
+    buf_uvarint(&shapes, 1);
+    buf_uvarint(&shapes, n);
+    buf_fill(&shapes, 0, n);
+    put_column(&h, TG_SHAPES, TRACE_SPANS, 1, buf_slice(&shapes));
+    put_column_of(&h, TG_ATTRIBUTE, TRACE_SPANS, OTLP_VALUE_INT, n, SLICE("\x00\x02\x00"));
+    end_by_hand(&h, &g);
+    CHECK_OK(open_group(&g));
+    CHECK_ERR(tracegroup_verify(g.g), ERR_LIMIT, "does not fit");
+    CHECK(arena_used(g.a) <= 64 << 20);
+    free_group(&g);
+    buf_done(&shapes);
 }
 
 /* ---- ids ---- */

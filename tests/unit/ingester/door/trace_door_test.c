@@ -1,6 +1,9 @@
 /* The door of traces: what is counted while a write is under way, and how many spans were refused. */
+#include "common/base/jsonval.h"
 #include "common/base/metric.h"
+#include "ingester/door/otlp_traces.h"
 #include "ingester/door/trace_door.h"
+#include "ingester/door/zipkin_json.h"
 #include "tests/unit/test.h"
 
 #define BODY_BYTES 10000
@@ -154,5 +157,183 @@ TEST(trace_door_counts_what_decoding_takes)
     CHECK_INT(inflight(), held);
     g.done(g.done_arg, NULL, 0);
     CHECK_INT(g.ended, 2);
+    rig_down(&g);
+}
+
+/* ---- bodies whose decoding takes many times their bytes ---- */
+
+/* A resource of OTLP with very many attributes of two bytes. */
+static void tiny_things(struct buf *out, size_t n)
+{
+    struct buf resource = {0}, spans = {0};
+
+    for (size_t i = 0; i < n; i++)
+        buf_append(&resource, "\x0a\x00", 2);
+    buf_byte(&spans, 0x0a);
+    buf_lstr(&spans, buf_slice(&resource));
+    buf_byte(out, 0x0a);
+    buf_lstr(out, buf_slice(&spans));
+    buf_done(&resource);
+    buf_done(&spans);
+}
+
+static struct err *decode_otlp(struct trace_builder *b, const void *arg)
+{
+    struct err *e = otlp_traces_decode_proto(b, buf_slice(arg));
+
+    return e ? e : trace_builder_end(b);
+}
+
+static struct err *decode_zipkin(struct trace_builder *b, const void *arg)
+{
+    struct jsonval_doc *doc = NULL;
+    struct err *e = zipkin_json_decode(b, buf_slice(arg), &doc);
+
+    if (!e)
+        e = trace_builder_end(b);
+    jsonval_free(doc);
+    return e;
+}
+
+static void write_real(struct rig *g, trace_decode_fn *fn, const struct buf *body)
+{
+    trace_door_write(
+        g->door, g->loop, SLICE("t"),
+        &(struct trace_decoder){.name = "x", .decode = fn, .arg = body, .body_bytes = body->len},
+        on_done, g);
+}
+
+/* Takes more than 10 and less than 128 times its bytes. */
+static void check_bounded(trace_decode_fn *fn, struct buf *body)
+{
+    struct rig g;
+
+    rig_up(&g, body->len * 10); /* alone, it is let in */
+    write_real(&g, fn, body);
+    CHECK(g.ended == 1 && g.code == ERR_TOO_LARGE && !g.written.is_decoded);
+    rig_down(&g);
+    rig_up(&g, body->len * 128);
+    write_real(&g, fn, body);
+    CHECK(g.ended == 1 && g.written.is_decoded);
+    rig_down(&g);
+    buf_done(body);
+}
+
+TEST(trace_door_charges_decoders_as_they_go)
+{
+    struct buf body = {0};
+
+    tiny_things(&body, 100000);
+    check_bounded(decode_otlp, &body);
+    buf_byte(&body, '[');
+    for (unsigned i = 0; i < 20000; i++)
+        buf_str(&body, i ? ",{\"tags\":{}}" : "{\"tags\":{}}");
+    buf_byte(&body, ']');
+    check_bounded(decode_zipkin, &body);
+    buf_str(&body, "[{\"traceId\":\"1\",\"id\":\"1\",\"annotations\":[{}");
+    for (unsigned i = 0; i < 50000; i++)
+        buf_str(&body, ",{}");
+    buf_str(&body, "]}]");
+    check_bounded(decode_zipkin, &body);
+}
+
+/* Resources of four bytes each are the builder's. */
+TEST(trace_door_charges_what_the_builder_keeps)
+{
+    struct buf body = {0};
+
+    for (unsigned i = 0; i < 100000; i++)
+        buf_append(&body, "\x0a\x02\x0a\x00", 4);
+    check_bounded(decode_otlp, &body);
+}
+
+static struct err *decode_many(struct trace_builder *b, const void *arg)
+{
+    struct tracepiece_resource resource = {.schema_url = SLICE("")};
+    struct tracepiece_scope scope = {.name = SLICE("")};
+
+    (void)arg;
+    (void)trace_builder_resource(b, &resource);
+    (void)trace_builder_scope(b, &scope);
+    for (uint32_t i = 1; i <= 12000; i++) {
+        uint8_t id[16] = {1};
+
+        memcpy(id + 4, &i, sizeof(i));
+        trace_builder_span(
+            b, &(struct trace_in){
+                   .trace_id = slice_of((const uint8_t[16]){1}, 16),
+                   .span_id = slice_of(id, 8),
+                   .parent_id = SLICE_EMPTY,
+                   .span = {.name = SLICE("op"), .message = SLICE_EMPTY, .state = SLICE_EMPTY}});
+    }
+    return trace_builder_end(b);
+}
+
+/* What others have is not there for it. */
+TEST(trace_door_makes_decoders_wait_for_others)
+{
+    struct buf body = {0};
+    struct rig g;
+
+    tiny_things(&body, 10000);
+    rig_up(&g, 40 * body.len);
+    g.holds = true;
+    trace_door_write(
+        g.door, g.loop, SLICE("t"),
+        &(struct trace_decoder){.name = "x", .decode = decode_many, .body_bytes = 10 << 20},
+        on_done, &g);
+    CHECK(inflight() > 15 * (int64_t)body.len && inflight() < 36 * (int64_t)body.len);
+    write_real(&g, decode_otlp, &body);
+    CHECK(g.ended == 1 && g.code == ERR_UNAVAILABLE && !g.written.is_decoded);
+    g.done(g.done_arg, NULL, 0);
+    CHECK_INT(g.ended, 2);
+    write_real(&g, decode_otlp, &body);
+    CHECK(g.ended == 3 && g.written.is_decoded);
+    rig_down(&g);
+    buf_done(&body);
+}
+
+/* 5000 traces, each with the 20,000 bytes of their resource. */
+static struct err *decode_large_resource(struct trace_builder *b, const void *arg)
+{
+    struct tracepiece_resource resource = {.schema_url = SLICE("")};
+    struct tracepiece_scope scope = {.name = SLICE("")};
+
+    resource.attributes.n = 10;
+    resource.attributes.ptr = arena_array(b->arena, struct otlp_member, 10);
+    for (unsigned i = 0; i < 10; i++)
+        resource.attributes.ptr[i] =
+            (struct otlp_member){slice_cstr(arena_printf(b->arena, "k%u", i)),
+                                 {.kind = OTLP_VALUE_TEXT, .text = slice_of(arg, 2000)}};
+    (void)trace_builder_resource(b, &resource);
+    (void)trace_builder_scope(b, &scope);
+    for (uint32_t i = 1; i <= 5000; i++) {
+        uint8_t id[16] = {1};
+
+        memcpy(id + 4, &i, sizeof(i));
+        trace_builder_span(
+            b, &(struct trace_in){
+                   .trace_id = slice_of(id, 16),
+                   .span_id = slice_of(id, 8),
+                   .parent_id = SLICE_EMPTY,
+                   .span = {.name = SLICE("op"), .message = SLICE_EMPTY, .state = SLICE_EMPTY}});
+    }
+    return trace_builder_end(b);
+}
+
+TEST(trace_door_charges_pieces_as_they_are_made)
+{
+    static const uint8_t text[2000] = {'x'};
+    const struct trace_decoder d = {
+        .name = "x", .decode = decode_large_resource, .arg = text, .body_bytes = 300000};
+    struct rig g;
+
+    rig_up(&g, 5 << 20);
+    trace_door_write(g.door, g.loop, SLICE("t"), &d, on_done, &g);
+    CHECK(g.ended == 1 && g.code == ERR_TOO_LARGE && !g.written.is_decoded);
+    rig_down(&g);
+    rig_up(&g, 256 << 20);
+    trace_door_write(g.door, g.loop, SLICE("t"), &d, on_done, &g);
+    CHECK(g.ended == 1 && g.written.spans == 5000);
     rig_down(&g);
 }

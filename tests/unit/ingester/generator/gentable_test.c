@@ -184,3 +184,38 @@ TEST(gentable_writes_slice_by_slice)
     CHECK(n == 10000 && w.slices == 3);
     end(&w);
 }
+
+/* Labels of 3000 rows are more than one write may have. */
+TEST(gentable_writes_no_more_labels_at_once_than_a_write_takes)
+{
+    struct buf value = {0};
+    struct writing w;
+    uint64_t n = 0;
+
+    begin(&w, 0, true, false);
+    buf_fill(&value, 'v', 2000);
+    for (uint32_t i = 0; i < 3000; i++) {
+        struct label ls[25];
+        char names[25][8];
+
+        for (uint32_t k = 0; k < 25; k++) {
+            (void)snprintf(names[k], sizeof(names[k]), "n%02u", k);
+            ls[k] = (struct label){slice_cstr(names[k]), buf_slice(&value)};
+        }
+        memcpy(value.ptr, &(uint32_t){0x61616161 + i % 26 + (i / 26 % 26 << 8) + (i / 676 << 16)},
+               4);
+        gentable_count(&w.t, gentable_row(&w.t, &kind, ls, 25, &buckets, NOW), 0, 1, NOW);
+    }
+    CHECK_INT(w.t.rows.len, 3000);
+    for (w.next = SIZE_MAX; w.next; w.slices++) {
+        struct buf out = push_text(decode, &w, SLICE_EMPTY);
+
+        for (size_t i = 0; i < out.len; i++)
+            n += out.ptr[i] == '@';
+        buf_done(&out);
+    }
+    CHECK_INT(n, 3000);
+    CHECK(w.slices > 3 && w.slices < 20);
+    buf_done(&value);
+    end(&w);
+}

@@ -22,6 +22,7 @@ struct world {
         int asked;
     } nodes[NODES];
     size_t n;
+    int64_t first_ms; /* when traces were heard of */
     struct sampling_evidence spans[TRACES][SPANS];
     uint32_t at[TRACES][SPANS]; /* 1 << node */
     struct rng rng;
@@ -87,8 +88,11 @@ static void world_tell(void *arg, struct slice tenant, const struct member *m,
 
 static struct ring *make_ring(size_t n, unsigned rf, uint32_t down, int64_t b_registered_ms)
 {
-    return ring_fixture_new(
-        &(struct ring_fixture_opts){MEMBER_TRACES, n, rf, down, b_registered_ms});
+    return ring_fixture_new(&(struct ring_fixture_opts){.signal = MEMBER_TRACES,
+                                                        .n = n,
+                                                        .rf = rf,
+                                                        .down = down,
+                                                        .b_registered_ms = b_registered_ms});
 }
 
 static void begin(struct world *w, size_t n, unsigned rf, const char *policies, uint64_t seed)
@@ -96,6 +100,7 @@ static void begin(struct world *w, size_t n, unsigned rf, const char *policies, 
     memset(w, 0, sizeof(*w));
     w->ring = make_ring(n, rf, 0, 1);
     w->n = n;
+    w->first_ms = 1000;
     clock_fake_init(&w->clock, 1700000000ll * NS_PER_S);
     rng_seed(&w->rng, seed);
     sf_parse(&w->rules, policies);
@@ -150,7 +155,7 @@ static enum sampler_fate judge(struct world *w, size_t node, uint64_t t, int64_t
                                bool must)
 {
     uint8_t id[1][16];
-    struct sampler_trace tr = {.id = id[0], .first_ms = 1000, .waited_ms = waited_ms};
+    struct sampler_trace tr = {.id = id[0], .first_ms = w->first_ms, .waited_ms = waited_ms};
 
     sf_id(id[0], t);
     CHECK_OK(
@@ -327,6 +332,95 @@ TEST(sampler_drops_nothing_on_half_of_the_evidence)
     w.spans[2][0] = w.spans[0][0];
     w.at[2][0] = 7;
     CHECK_INT(judge(&w, 0, 2, 40000, false), SAMPLER_DROP);
+    end(&w);
+}
+
+static void set_ring(struct world *w, struct ring_fixture_opts o)
+{
+    o.signal = MEMBER_TRACES;
+    o.n = w->n;
+    o.rf = 3;
+    ring_unref(w->ring);
+    w->ring = ring_fixture_new(&o);
+    for (size_t i = 0; i < w->n; i++)
+        w->nodes[i].is_down = o.down >> i & 1;
+}
+
+/* A trace that all of its replicas have. */
+static void add_trace(struct world *w, uint64_t t)
+{
+    w->spans[t][0] = (struct sampling_evidence){0, 1, 2, 1};
+    w->at[t][0] = (1u << w->n) - 1;
+}
+
+/* It was heard of here after b had come, but may have begun elsewhere before. */
+TEST(sampler_takes_no_latecomer_for_a_witness)
+{
+    struct world w;
+
+    begin(&w, 3, 3, "{name: e, type: status_code, status_code: {status_codes: [ERROR]}}", 1);
+    w.first_ms = 1000000;
+    add_trace(&w, 0);
+    add_trace(&w, 1);
+    add_trace(&w, 2);
+    set_ring(&w, (struct ring_fixture_opts){.down = 4, .b_registered_ms = 1000000 - 69999});
+    CHECK_INT(judge(&w, 0, 0, 40000, false), SAMPLER_KEEP);
+    CHECK_INT(judge(&w, 1, 0, 40000, false), SAMPLER_KEEP); /* nor is b for itself */
+    set_ring(&w, (struct ring_fixture_opts){.b_registered_ms = 1000000 - 69999});
+    CHECK_INT(judge(&w, 1, 1, 40000, false), SAMPLER_DROP); /* the others are two */
+    set_ring(&w, (struct ring_fixture_opts){.down = 4, .b_registered_ms = 1000000 - 70000});
+    CHECK_INT(judge(&w, 0, 2, 40000, false), SAMPLER_DROP);
+    end(&w);
+}
+
+/* A trace whose replicas are the first of nodes. */
+static uint64_t trace_of(const struct world *w, uint32_t replicas, uint64_t from)
+{
+    for (uint64_t t = from; t < TRACES; t++) {
+        uint32_t all = 0;
+        uint8_t id[16];
+        struct ring_set set;
+
+        sf_id(id, t);
+        set = ring_replicas(w->ring, trace_batch_token(SLICE("t"), id));
+        for (unsigned i = 0; i < set.n; i++)
+            all |= 1u << set.instances[i];
+        if (all == replicas)
+            return t;
+    }
+    CHECK(!"there is one");
+    return 0;
+}
+
+/* Of four, one has left, is not healthy, or was: its place was, or is, another's. Two of three do not have all spans then. */
+TEST(sampler_wants_all_replicas_when_writes_may_have_gone_to_others)
+{
+    static const struct ring_fixture_opts changed[] = {
+        {.has_b_left = true, .b_state_ms = 990000},
+        {.down = 2},
+        {.b_state_ms = 990000},
+    };
+    struct world w;
+    uint64_t t = 0;
+
+    begin(&w, 4, 3, "{name: e, type: status_code, status_code: {status_codes: [ERROR]}}", 1);
+    w.first_ms = 1000000;
+    for (size_t i = 0; i < ORR_COUNT(changed); i++) {
+        set_ring(&w, changed[i]);
+        t = trace_of(&w, 1 | 4 | 8, t);
+        add_trace(&w, t);
+        w.nodes[3].is_down = true; /* and nobody has noticed */
+        CHECK_INT(judge(&w, 0, t, 20000, true), SAMPLER_KEEP);
+        w.nodes[3].is_down = false;
+        t = trace_of(&w, 1 | 4 | 8, t + 1);
+        add_trace(&w, t);
+        CHECK_INT(judge(&w, 0, t++, 20000, true), SAMPLER_DROP);
+    }
+    set_ring(&w, (struct ring_fixture_opts){.b_state_ms = 900000}); /* long ago */
+    t = trace_of(&w, 1 | 4 | 8, t);
+    add_trace(&w, t);
+    w.nodes[3].is_down = true;
+    CHECK_INT(judge(&w, 0, t, 20000, true), SAMPLER_DROP);
     end(&w);
 }
 

@@ -1,5 +1,5 @@
 /* Tempo's API over a pool of pieces, by HTTP. */
-#include "querier/api/tempo_api_internal.h"
+#include "querier/api/tempo_names.h"
 #include "tests/unit/querier/api/traces_rig.h"
 
 /* A root of "front" and below it a span of "shop" that failed, n seconds after T0. */
@@ -124,6 +124,10 @@ TEST(tempo_api_searches)
     has(&g, "/api/search?" RANGE "&tags=service.name%3Dshop+error%3Dtrue&maxDuration=1s", 200,
         "{\"traces\":[{\"traceID\":\"0a000000000000000000000000000003\"");
     has(&g, "/api/search?" RANGE "&tags=service.name%3Dnone", 200, "{\"traces\":[],");
+    /* a part of it, in capitals or not */
+    has(&g, "/api/search?" RANGE "&limit=1&tags=service.name%3DHO+http.method%3Dpos+name%3DPA", 200,
+        "\"matched\":1}");
+    has(&g, "/api/search?" RANGE "&tags=service.name%3Ds.op", 200, "{\"traces\":[],");
     has(&g, "/api/search?" RANGE "&minDuration=2s", 200, "{\"traces\":[{\"traceID\":\"" ID_2);
     has(&g, "/api/search?start=1767225719&end=1767225800&q=%7B%7D", 200,
         "{\"traces\":[{\"traceID\":\"0a000000000000000000000000000003\"");
@@ -169,7 +173,90 @@ TEST(tempo_api_offers_names_and_values)
     has(&g, "/api/search/tag/service.name/values?" RANGE "&limit=1", 200,
         "{\"tagValues\":[\"front\"],");
     has(&g, "/api/v2/search/tag/)%7C%7B%7D/values", 400, "invalid tag");
-    has(&g, "/api/v2/search/tag/name/values?q=%7Bstatus%3Derror%7D", 422, "not supported");
+    rig_down(&g);
+}
+
+/* q of tags and values: only spans that match. */
+TEST(tempo_api_offers_names_and_values_of_spans_that_match)
+{
+    struct rig g;
+
+    rig_up(&g, fill);
+    has(&g, "/api/v2/search/tag/name/values?" RANGE "&q=%7Bstatus%3Derror%7D", 200,
+        "{\"tagValues\":[{\"type\":\"string\",\"value\":\"pay\"}],");
+    has(&g, "/api/v2/search/tag/name/values?" RANGE "&q=%7B%7D", 200, "\"GET /\"");
+    has(&g, "/api/v2/search/tag/resource.service.name/values?" RANGE "&q=%7Bname%3D%22pay%22%7D",
+        200, "{\"tagValues\":[{\"type\":\"string\",\"value\":\"shop\"}],");
+    has(&g, "/api/v2/search/tag/rootName/values?" RANGE "&q=%7Bname%3D%22pay%22%7D", 200,
+        "{\"tagValues\":[{\"type\":\"string\",\"value\":\"GET /\"}],");
+    has(&g, "/api/v2/search/tag/.http.method/values?" RANGE "&q=%7Bname%3D%22GET+/%22%7D", 200,
+        "{\"tagValues\":[],");
+    has(&g, "/api/v2/search/tags?" RANGE "&q=%7Bname%3D%22GET+/%22%7D", 200,
+        "{\"scopes\":[{\"name\":\"resource\",\"tags\":[\"service.name\"]},{\"name\":\"span\","
+        "\"tags\":[]}");
+    has(&g, "/api/v2/search/tags?" RANGE "&scope=span&q=%7Bstatus%3Derror%7D", 200,
+        "{\"scopes\":[{\"name\":\"span\",\"tags\":[\"http.method\"]}],");
+    has(&g, "/api/v2/search/tag/kind/values?" RANGE "&q=%7Bstatus%3Derror%7D", 200,
+        "{\"tagValues\":[{\"type\":\"keyword\",\"value\":\"unspecified\"}],");
+    has(&g, "/api/v2/search/tag/instrumentation:name/values?" RANGE "&q=%7Bstatus%3Derror%7D", 200,
+        "\"lib\"");
+    /* what is not finished */
+    has(&g, "/api/v2/search/tag/name/values?" RANGE "&q=%7Bstatus%3Derror+%26%26+.x%3D%7D", 200,
+        "{\"tagValues\":[{\"type\":\"string\",\"value\":\"pay\"}],");
+    has(&g, "/api/v2/search/tag/name/values?" RANGE "&q=%7B", 200, "\"GET /\"");
+    rig_down(&g);
+}
+
+TEST(tempo_names_take_what_can_be_read_of_a_query)
+{
+    struct arena *a = arena_new(0);
+
+    CHECK_SLICE(tempo_names_filter(a, SLICE("{ .a = 1 || .b = 2 }")), "{ .a = 1 || .b = 2 }");
+    CHECK_SLICE(tempo_names_filter(a, SLICE("{ .a = \"x && }\" && .b = && (.c = 1 || .d = 2) }")),
+                "{ ( .a = \"x && }\" ) && ( (.c = 1 || .d = 2) ) }");
+    CHECK_SLICE(tempo_names_filter(a, SLICE("{ .a = 1 && .b =")), "{ ( .a = 1 ) }");
+    CHECK_INT(tempo_names_filter(a, SLICE("{ .a = 1 || .b = }")).len, 0);
+    CHECK_INT(tempo_names_filter(a, SLICE("{ .a = 1 } && { .b = 1 }")).len, 0);
+    CHECK_INT(tempo_names_filter(a, SLICE("{ .a = 1 } | rate()")).len, 0);
+    CHECK_INT(tempo_names_filter(a, SLICE("{ .a = 1 } with(most_recent=true)")).len, 0);
+    CHECK_INT(tempo_names_filter(a, SLICE("{}")).len, 0);
+    CHECK_INT(tempo_names_filter(a, SLICE("{ true }")).len, 0);
+    CHECK_INT(tempo_names_filter(a, SLICE("")).len, 0);
+    CHECK_INT(tempo_names_filter(a, SLICE("}{")).len, 0);
+    CHECK_INT(tempo_names_filter(a, SLICE("{ .a = \"")).len, 0);
+    CHECK_INT(tempo_names_filter(a, SLICE("nothing")).len, 0);
+    arena_free(a);
+}
+
+/* The resource's k is the span's, too, and comes first. */
+static void fill_twice(struct rig *g)
+{
+    struct otlp_member k = text_member("k", "v");
+    struct otlp_member members[2] = {text_member("k", "v"), text_member("later", "v")};
+    struct tracepiece_resource resource = {.attributes = {1, 0, &k}};
+    struct tracepiece_scope scope = {.name = SLICE("")};
+    struct tracepiece_span span = {
+        .span_id = 1, .start_ns = T0, .end_ns = T0 + 1, .attributes = {2, 0, members}};
+    struct tracepiece p = {.trace_id = {1},
+                           .n_resources = 1,
+                           .n_scopes = 1,
+                           .n_spans = 1,
+                           .resources = &resource,
+                           .scopes = &scope,
+                           .spans = &span};
+
+    add_piece(g, &p);
+}
+
+TEST(tempo_api_stops_at_stale_values)
+{
+    struct rig g;
+
+    rig_up(&g, fill_twice);
+    has(&g, "/api/search/tags?" RANGE "&maxStaleValues=1", 200, "{\"tagNames\":[\"k\"],");
+    has(&g, "/api/search/tags?" RANGE "&maxStaleValues=2", 200, "{\"tagNames\":[\"k\",\"later\"],");
+    has(&g, "/api/search/tags?" RANGE, 200, "{\"tagNames\":[\"k\",\"later\"],");
+    has(&g, "/api/search/tags?" RANGE "&maxStaleValues=x", 400, "invalid maxStaleValues");
     rig_down(&g);
 }
 
@@ -194,6 +281,86 @@ TEST(tempo_api_computes_metrics)
     rig_down(&g);
 }
 
+TEST(tempo_api_shows_exemplars)
+{
+    struct rig g;
+
+    rig_up(&g, fill);
+    has(&g,
+        "/api/metrics/query_range?" RANGE
+        "&step=1000&exemplars=5&q=%7Bduration%3E4s%7D|max_over_time(duration)",
+        200,
+        ",\"exemplars\":[{\"labels\":[{\"key\":\"trace:id\",\"value\":{\"stringValue\":\"" ID_2
+        "\"}},{\"key\":\"span:id\",\"value\":{\"stringValue\":\"0000000000000001\"}},{\"key\":"
+        "\"resource.service.name\",\"value\":{\"stringValue\":\"front\"}},{\"key\":\"name\","
+        "\"value\":{\"stringValue\":\"GET /\"}}],\"value\":5,\"timestampMs\":\"1767225660000\"}]}");
+    /* of what is only counted: where the series is */
+    has(&g,
+        "/api/metrics/query_range?" RANGE
+        "&step=1000&q=%7Bstatus%3Derror%7D|count_over_time()with(exemplars%3Dtrue)",
+        200, "],\"value\":3,\"timestampMs\":");
+    has_not(&g,
+            "/api/metrics/query_range?" RANGE
+            "&exemplars=5&q=%7B%7D|count_over_time()with(exemplars%3Dfalse)",
+            "exemplars");
+    has_not(&g, "/api/metrics/query_range?" RANGE "&q=%7B%7D|count_over_time()", "exemplars");
+    has_not(&g, "/api/metrics/query?" RANGE "&exemplars=5&q=%7B%7D|count_over_time()", "exemplars");
+    has(&g, "/api/metrics/query_range?" RANGE "&exemplars=x&q=%7B%7D|rate()", 400,
+        "invalid exemplars");
+    rig_down(&g);
+}
+
+TEST(tempo_api_compares)
+{
+    struct rig g;
+
+    rig_up(&g, fill);
+    has(&g, "/api/metrics/query?" RANGE "&q=%7B%7D|compare(%7Bstatus%3Derror%7D)", 200,
+        "{\"labels\":[{\"key\":\"__meta_type\",\"value\":{\"stringValue\":\"selection\"}},{\"key\":"
+        "\"span.http.method\",\"value\":{\"stringValue\":\"POST\"}}],\"promLabels\":\"{__meta_type="
+        "\\\"selection\\\", span.http.method=\\\"POST\\\"}\",\"value\":3}");
+    has(&g, "/api/metrics/query?" RANGE "&q=%7B%7D|compare(%7Bstatus%3Derror%7D)", 200,
+        "{\"labels\":[{\"key\":\"__meta_type\",\"value\":{\"stringValue\":\"baseline_total\"}},{"
+        "\"key\":"
+        "\"resource.service.name\",\"value\":{\"stringValue\":\"nil\"}}],\"promLabels\":\"{__meta_"
+        "type="
+        "\\\"baseline_total\\\", resource.service.name=\\\"<nil>\\\"}\",\"value\":2}");
+    has(&g, "/api/metrics/query?" RANGE "&q=%7B%7D|compare(%7Bname%3D%22x%22%7D,1)", 200,
+        "{\"labels\":[{\"key\":\"__meta_error\",\"value\":{\"stringValue\":\"__too_many_values__\"}"
+        "}");
+    has_not(&g, "/api/metrics/query?" RANGE "&q=%7B%7D|compare(%7Bname%3D%22x%22%7D,2)",
+            "__too_many_values__");
+    rig_down(&g);
+}
+
+/* A span that starts at the very end counts; one at the very start does not. */
+TEST(tempo_api_counts_what_starts_at_the_end)
+{
+    struct rig g;
+
+    rig_up(&g, fill);
+    has(&g,
+        "/api/metrics/query_range?start=1767225600&end=1767225660&step=60&q=%7Bname%3D%22GET+%2F"
+        "%22%7D|count_over_time()",
+        200, "\"samples\":[{\"timestampMs\":\"1767225660000\",\"value\":1}]");
+    rig_down(&g);
+}
+
+TEST(tempo_api_heeds_or_refuses_hints)
+{
+    struct rig g;
+
+    rig_up(&g, fill);
+    has(&g, "/api/search?" RANGE "&limit=1&q=%7B%7Dwith(most_recent%3Dtrue)", 200,
+        "{\"traces\":[{\"traceID\":\"0a000000000000000000000000000003\"");
+    has(&g, "/api/search?" RANGE "&q=%7B%7Dwith(job_size%3D1)", 400, "the hint job_size");
+    has(&g, "/api/metrics/query?" RANGE "&q=%7B%7D|count_over_time()with(sample%3D0.1)", 200,
+        "\"value\":5}");
+    has(&g, "/api/metrics/query?" RANGE "&q=%7B%7D|rate()with(debug%3Dtrue)", 400,
+        "the hint debug");
+    rig_down(&g);
+}
+
 TEST(tempo_api_tags_become_a_query)
 {
     struct arena *a = arena_new(0);
@@ -202,6 +369,9 @@ TEST(tempo_api_tags_become_a_query)
     CHECK_OK(tempo_tags_query(a, SLICE(""), &q));
     CHECK_SLICE(q, "{ }");
     CHECK_OK(tempo_tags_query(a, SLICE("a=b name=\"x \\\"y\" status.code=error"), &q));
-    CHECK_SLICE(q, "{ .\"a\" = \"b\" && name = \"x \\\"y\" && status = error}");
+    CHECK_SLICE(
+        q, "{ (.\"a\" =~ \"(?is).*b.*\") && (name =~ \"(?is).*x \\\"y.*\") && status = error}");
+    CHECK_OK(tempo_tags_query(a, SLICE("a.b=5.0 error=true"), &q));
+    CHECK_SLICE(q, "{ (.\"a.b\" =~ \"(?is).*5\\\\.0.*\" || .\"a.b\" = 5.0) && status = error}");
     arena_free(a);
 }

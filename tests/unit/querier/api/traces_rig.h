@@ -2,6 +2,7 @@
 #pragma once
 #include "common/auth/auth.h"
 #include "common/net/http_client.h"
+#include "querier/api/correlate.h"
 #include "querier/api/jaeger_api.h"
 #include "querier/api/prom_api.h"
 #include "querier/api/tempo_api.h"
@@ -19,6 +20,8 @@ struct rig {
     struct engine *engine;
     struct prom_api *prom;
     struct tempo_api *api;
+    struct loki_api *loki;
+    struct correlate *correlate;
     struct tracepool *pool;
     struct conf *conf;
     struct auth *auth;
@@ -86,6 +89,8 @@ static inline void rig_up(struct rig *g, void (*fill)(struct rig *g))
                                                      .max_tenants = 1});
     g->api = tempo_api_new(
         &(struct tempo_api_opts){.tasks = prom_api_tasks(g->prom), .open = open_pool, .arg = g});
+    g->loki = loki_api_new(&(struct loki_api_opts){.tasks = prom_api_tasks(g->prom)});
+    g->correlate = correlate_new(g->api, g->loki);
     CHECK_OK(conf_load_text(&src, "test", SLICE(""), &g->conf));
     g->auth = auth_new(g->conf);
     CHECK_OK(loop_new("http", &g->loop));
@@ -96,6 +101,7 @@ static inline void rig_up(struct rig *g, void (*fill)(struct rig *g))
     tempo_api_routes(g->api, g->server);
     jaeger_api_routes(g->api, g->server);
     zipkin_api_routes(g->api, g->server);
+    correlate_routes(g->correlate, g->server);
     CHECK_OK(http_server_listen(g->server));
     CHECK_OK(loop_start(g->loop));
 }
@@ -104,7 +110,10 @@ static inline void rig_down(struct rig *g)
 {
     loop_join(g->loop);
     http_server_free(g->server);
+    loki_api_stop(g->loki);
     prom_api_free(g->prom);
+    correlate_free(g->correlate);
+    loki_api_free(g->loki);
     tempo_api_free(g->api);
     loop_free(g->loop);
     auth_free(g->auth);
@@ -145,4 +154,12 @@ static inline void has(struct rig *g, const char *path, int status, const char *
     if (g->status != status || !strstr(got, want))
         test_fail(__FILE__, __LINE__, "%s: got %d %s, not %d %s", path, g->status, got, status,
                   want);
+}
+
+static inline void has_not(struct rig *g, const char *path, const char *unwanted)
+{
+    const char *got = ask_as(g, path, NULL);
+
+    if (g->status != 200 || strstr(got, unwanted))
+        test_fail(__FILE__, __LINE__, "%s: got %d %s, with %s", path, g->status, got, unwanted);
 }

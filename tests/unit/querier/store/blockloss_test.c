@@ -4,6 +4,7 @@
 #include "common/block/block_writer.h"
 #include "common/block/chunk_build.h"
 #include "common/objstore/objstore_fs.h"
+#include "querier/store/blockloss.h"
 #include "querier/store/store.h"
 #include "tests/unit/querier/store/peers_fixture.h"
 
@@ -24,8 +25,9 @@ struct rig {
     struct objstore *bucket;
     struct store *store;
     struct arena *arena;
-    struct block_meta metas[3];
+    struct block_meta metas[12];
     uint64_t lost;
+    struct slice warned; /* of the last answer, a line each; in the arena */
 };
 
 static struct ring *queriers_of(void *arg)
@@ -155,36 +157,80 @@ static void rig_down(struct rig *g)
     arena_free(g->arena);
 }
 
-/* Samples of all series added up, so that none may be missing or count twice. */
-static struct err *ask(struct rig *g, double *ret_sum, size_t *ret_n)
+/* As the engine does. */
+static void take_warnings(struct rig *g, const struct series_set *set)
+{
+    struct buf b = {0};
+
+    for (size_t i = 0; i < set->n_warnings; i++)
+        buf_printf(&b, "%.*s\n", SLICE_ARG(set->warnings[i]));
+    g->warned = arena_dup(g->arena, buf_slice(&b));
+    buf_done(&b);
+}
+
+static struct err *select_once(struct rig *g, struct store_query *sq, double *ret_sum,
+                               size_t *ret_n)
 {
     struct matcher m = {.op = MATCHER_EQ, .name = SLICE("b"), .value = SLICE("x")};
     struct storage_request req = {.matchers = {&m, 1}, .start_ms = 0, .end_ms = 1000000};
-    struct arena *a = arena_new(0);
-    struct store_stats st;
-    struct store_query sq;
     struct storage_series s;
     struct series_set *set;
     struct err *e;
 
     *ret_sum = 0;
     *ret_n = 0;
+    if ((e = storage_select(&sq->storage, sq->opts.arena, &req, &set)))
+        return e;
+    while (series_set_next(set, &s))
+        for (size_t i = 0; i < s.n; i++, ++*ret_n)
+            *ret_sum += s.v[i];
+    take_warnings(g, set);
+    return series_set_close(set);
+}
+
+/* Samples of all series added up, so that none may be missing or count twice; one query that selects them so often. */
+static struct err *ask_times(struct rig *g, int times, double *ret_sum, size_t *ret_n)
+{
+    struct arena *a = arena_new(0);
+    struct store_stats st;
+    struct store_query sq;
+    struct err *e = NULL;
+
     store_query_init(
         &sq, g->store,
         &(struct store_query_opts){.tenant = TENANT,
                                    .arena = a,
                                    .deadline_mono_ms = clock_mono_ms(&clock_system) + 20000});
-    if (!(e = storage_select(&sq.storage, a, &req, &set))) {
-        while (series_set_next(set, &s))
-            for (size_t i = 0; i < s.n; i++, ++*ret_n)
-                *ret_sum += s.v[i];
-        e = series_set_close(set);
-    }
+    for (int i = 0; !e && i < times; i++)
+        e = select_once(g, &sq, ret_sum, ret_n);
     store_query_done(&sq);
     arena_free(a);
     store_stats_get(g->store, &st);
     g->lost = st.lost_blocks;
     return e;
+}
+
+static struct err *ask(struct rig *g, double *ret_sum, size_t *ret_n)
+{
+    return ask_times(g, 1, ret_sum, ret_n);
+}
+
+static size_t count_of(struct slice text, struct slice part)
+{
+    size_t n = 0;
+
+    for (int64_t at; (at = slice_find(text, part, 0)) >= 0; n++)
+        text = slice_from(text, (size_t)at + part.len);
+    return n;
+}
+
+/* It is named with its range, once. */
+static bool is_warned_of(struct rig *g, unsigned block)
+{
+    return count_of(g->warned,
+                    slice_cstr(arena_printf(
+                        g->arena, "block %s (1970-01-01T00:00:01Z to 1970-01-01T00:02:09Z) cannot",
+                        ulid_print(g->metas[block].ulid).s))) == 1;
 }
 
 static void check_whole(struct rig *g)
@@ -251,6 +297,7 @@ TEST(blockloss_of_any_byte_is_made_up_for_by_the_blocks_of_other_zones)
             flip(&g, 0, files[f], at);
             restart(&g);
             check_whole(&g);
+            CHECK(is_warned_of(&g, 0) == (g.lost > 0));
             met += g.lost > 0;
             flip(&g, 0, files[f], at);
         }
@@ -334,6 +381,42 @@ TEST(blockloss_of_a_whole_file)
         CHECK_INT(g.lost, 1);
         rig_down(&g);
     }
+}
+
+/* However many selects of it meet the block. */
+TEST(blockloss_is_counted_and_warned_of_once_for_a_query)
+{
+    struct rig g;
+    double sum;
+    size_t n;
+
+    rig_up(&g, 3, (const char *const[]){"a", "b", "c"});
+    flip(&g, 0, "index", 0);
+    CHECK_OK(ask_times(&g, 3, &sum, &n));
+    CHECK_INT(n, 2 * SERIES * SAMPLES);
+    CHECK_INT(g.lost, 1);
+    CHECK(is_warned_of(&g, 0));
+    CHECK_INT(count_of(g.warned, SLICE("\n")), 1);
+    check_whole(&g); /* another query */
+    CHECK_INT(g.lost, 2);
+    rig_down(&g);
+}
+
+TEST(blockloss_names_some_and_says_that_there_are_more)
+{
+    struct rig g;
+
+    rig_up(&g, 3, (const char *const[]){"a", "b", "c"});
+    for (unsigned i = 3; i < ORR_COUNT(g.metas); i++)
+        put_block(&g, i, "a");
+    for (unsigned i = 0; i < ORR_COUNT(g.metas); i++)
+        if (i != 1 && i != 2)
+            flip(&g, i, "index", 0);
+    check_whole(&g);
+    CHECK_INT(g.lost, 10);
+    CHECK_INT(count_of(g.warned, SLICE("\nmore blocks cannot be read")), 1);
+    CHECK_INT(count_of(g.warned, SLICE("\n")), BLOCKLOSS_NAMED + 1);
+    rig_down(&g);
 }
 
 /* Which is looked for several times, and with it one that is corrupt is met again. */

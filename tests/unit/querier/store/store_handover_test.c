@@ -285,8 +285,9 @@ TEST(store_names_exemplars_and_metadata_miss_nothing_either)
     CHECK_ERR(store_names(&g.sq, &ms, 1, (struct slice){0}, 0, 100, &names), ERR_UNAVAILABLE,
               "here it is at 1");
     new_query(&g);
-    CHECK_ERR(store_exemplars(&g.sq, &ms, 1, 0, 100, &exemplars, &n), ERR_UNAVAILABLE,
-              "here it is at 1");
+    CHECK_ERR(store_exemplars(&g.sq, &(struct store_exemplars_request){&ms, 1, 0, 100, NULL, NULL},
+                              &exemplars, &n),
+              ERR_UNAVAILABLE, "here it is at 1");
     new_query(&g);
     CHECK_ERR(store_metadata(&g.sq, SLICE_EMPTY, &metadata, &n), ERR_UNAVAILABLE,
               "here it is at 1");

@@ -433,12 +433,19 @@ static void sidecar_exemplar(struct buf *b, struct labels series, int64_t t, dou
     buf_done(&x);
 }
 
+static bool is_of_one(void *arg, const struct exemplar *ex)
+{
+    (void)arg;
+    return ex->value > 1;
+}
+
 TEST(store_exemplars_of_ingesters_and_blocks)
 {
     struct label id = {SLICE("trace_id"), SLICE("abc")};
     struct exemplar ex = {{&id, 1}, 1.5, 11}, later = {{&id, 1}, 2.5, 40};
     struct matcher m = {.op = MATCHER_EQ, .name = SLICE("__name__"), .value = SLICE("up")};
     struct matchers ms = {&m, 1};
+    struct store_exemplars_request req = {&ms, 1, 0, 30, NULL, NULL};
     struct rpc_exemplars *got;
     struct catalogue_block one;
     struct buf side = {0};
@@ -457,11 +464,16 @@ TEST(store_exemplars_of_ingesters_and_blocks)
     buf_u32le(&side, hash_crc32c(buf_slice(&side)));
     put_block(&g, 1, named(g.arena, "up", 1), floats(g.arena, 5, 30, 5), buf_slice(&side), &one);
     publish(&g, &one, NULL);
-    CHECK_OK(store_exemplars(&g.sq, &ms, 1, 0, 30, &got, &n));
+    CHECK_OK(store_exemplars(&g.sq, &req, &got, &n));
     CHECK_INT(n, 1);
     CHECK_INT(got[0].n, 2);
     CHECK(got[0].ptr[0].value == 0.5 && got[0].ptr[1].value == 1.5);
     CHECK_SLICE(got[0].ptr[1].labels.ptr[0].value, "abc");
+    req.keep = is_of_one;
+    CHECK_OK(store_exemplars(&g.sq, &req, &got, &n)); /* of both, those alone that are wanted */
+    CHECK_INT(n, 1);
+    CHECK_INT(got[0].n, 1);
+    CHECK(got[0].ptr[0].value == 1.5);
     buf_done(&side);
     rig_down(&g);
 }
@@ -517,7 +529,10 @@ TEST(store_leaves_out_what_is_deleted)
     CHECK_OK(store_names(&g.sq, NULL, 0, SLICE("i"), 0, 1000, &names));
     CHECK_INT(names.n, 1);
     CHECK_SLICE(names.ptr[0], "002");
-    CHECK_OK(store_exemplars(&g.sq, &(struct matchers){0}, 1, 0, 1000, &exemplars, &n_ex));
+    CHECK_OK(store_exemplars(&g.sq,
+                             &(struct store_exemplars_request){
+                                 .sets = &(struct matchers){0}, .n_sets = 1, .max_ms = 1000},
+                             &exemplars, &n_ex));
     CHECK_INT(n_ex, 1);
     CHECK_SLICE(labels_get(exemplars[0].labels, SLICE("i")), "002");
     CHECK_OK(store_has_samples(&g.sq, (struct matchers){0}, 0, 1000, &has, &is_sure));

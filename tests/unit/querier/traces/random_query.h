@@ -90,7 +90,7 @@ static const char *const spanset_ops[] = {
 #undef X
 };
 
-static void put_spanset(struct buf *q, struct rng *r, int depth)
+static inline void put_spanset(struct buf *q, struct rng *r, int depth)
 {
     if (depth == 0 || rng_chance(r, 0.4)) {
         buf_str(q, "{ ");
