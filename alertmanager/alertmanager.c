@@ -341,7 +341,7 @@ static struct err *open_role(struct process *p, void **ret)
     am->max_sends = (unsigned)conf->max_sends;
     am->start_ns = clock_wall_ns(&clock_system);
     am->claim_clock = (uint64_t)ORR_MAX(am->start_ns / NS_PER_MS, 0);
-    e = limits_new(c, &am->limits);
+    e = limits_new(c, "alertmanager", &am->limits);
     conf_unref(c);
     if (e || (e = alertmanager_disk_open(am)) || (e = alertmanager_log_open(am)) ||
         (e = alertmanager_silences_open(am)) || (e = alertmanager_config_open(am))) {

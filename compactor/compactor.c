@@ -218,7 +218,7 @@ static void role_close(void *role);
 static struct err *open_limits(struct compactor *c)
 {
     struct conf *conf = process_conf(c->process);
-    struct err *e = limits_new(conf, &c->limits);
+    struct err *e = limits_new(conf, "compactor", &c->limits);
 
     conf_unref(conf);
     return e;

@@ -289,6 +289,7 @@ static struct err *open_store(struct ingester *ing)
     const char *dir = process_data_dir(ing->process);
     const struct ingester_conf *c = &ing->conf;
     struct wal_opts wal = {.dir = dir,
+                           .labels = "signal=\"metrics\"",
                            .segment_bytes = c->wal_segment_bytes,
                            .max_group_bytes = c->wal_buffer_bytes,
                            .without_io_uring = !c->wal_io_uring};
@@ -474,7 +475,7 @@ static struct err *ingester_open(struct process *p, void **ret)
     ing->process = p;
     ing->conf = *(const struct ingester_conf *)conf_section(c, "ingester");
     ing->start_ms = clock_wall_ms(&clock_system);
-    if ((e = limits_new(c, &ing->limits)) || (e = open_store(ing)))
+    if ((e = limits_new(c, "ingester", &ing->limits)) || (e = open_store(ing)))
         goto fail;
     ing->feeds = feeds_new(process_jobs(p));
     if ((e = ingester_logs_open(ing)) || (e = ingester_traces_open(ing)))

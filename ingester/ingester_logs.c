@@ -670,6 +670,7 @@ static struct err *open_store(struct ingester_logs *l)
     const struct ingester_conf *c = &l->ing->conf;
     char *dir = mem_printf("%s/logs", process_data_dir(l->ing->process));
     struct wal_opts wal = {.dir = dir,
+                           .labels = "signal=\"logs\"",
                            .segment_bytes = c->wal_segment_bytes,
                            .max_group_bytes = c->wal_buffer_bytes,
                            .without_io_uring = !c->wal_io_uring};

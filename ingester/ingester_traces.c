@@ -533,6 +533,7 @@ static struct err *open_store(struct ingester_traces *t)
     const struct ingester_conf *c = &t->ing->conf;
     char *dir = mem_printf("%s/traces", process_data_dir(t->ing->process));
     struct wal_opts wal = {.dir = dir,
+                           .labels = "signal=\"traces\"",
                            .segment_bytes = c->wal_segment_bytes,
                            .max_group_bytes = c->wal_buffer_bytes,
                            .without_io_uring = !c->wal_io_uring};

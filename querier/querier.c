@@ -711,7 +711,7 @@ static struct err *querier_open(struct process *p, void **ret)
     struct err *e;
 
     q->process = p;
-    if (!(e = limits_new(c, &q->limits))) {
+    if (!(e = limits_new(c, "querier", &q->limits))) {
         build_store(q, conf, conf_section(c, "storage"));
         build(q, conf);
     }

@@ -1,5 +1,7 @@
 #include "ruler/ruler.h"
 
+#include <stdio.h>
+
 #include "common/base/log.h"
 #include "common/base/metric.h"
 #include "common/model/tenant.h"
@@ -209,8 +211,9 @@ static struct err *ruler_open(struct process *p, void **ret)
     metric_register(&r->shared, shared_metrics, ORR_COUNT(shared_metrics), NULL);
     make_settings(r);
     ruler_load_open(r);
-    if ((e = limits_new(r->conf_ref, &r->limits)) || (e = rule_dir_check(r->conf->rule_path)) ||
-        (e = external_labels(r)) || (e = tenant_check(slice_cstr(r->conf->default_tenant)))) {
+    if ((e = limits_new(r->conf_ref, "ruler", &r->limits)) ||
+        (e = rule_dir_check(r->conf->rule_path)) || (e = external_labels(r)) ||
+        (e = tenant_check(slice_cstr(r->conf->default_tenant)))) {
         ruler_close(r);
         return e;
     }
@@ -278,8 +281,12 @@ static struct err *ruler_start(void *role)
     r->workers = job_pool_new("ruler", (unsigned)r->conf->concurrency, MAX_QUEUED);
     if (r->conf->beside > 0)
         r->askers = job_pool_new("rule-queries", (unsigned)r->conf->beside, MAX_QUEUED);
-    for (size_t i = 0; i < RULER_CHANGERS; i++)
-        r->changers[i] = job_pool_new("rules", 1, MAX_CHANGES);
+    for (size_t i = 0; i < RULER_CHANGERS; i++) {
+        char name[16];
+
+        (void)snprintf(name, sizeof(name), "rules-%zu", i);
+        r->changers[i] = job_pool_new(name, 1, MAX_CHANGES);
+    }
     loop_post(r->loop, start_on_loop, r);
     return NULL;
 }

@@ -1,6 +1,7 @@
 #include "common/model/limits.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -170,11 +171,12 @@ struct err *limits_poll(struct limits *l, bool *ret_changed)
     return load(l);
 }
 
-struct err *limits_new(const struct conf *c, struct limits **ret)
+struct err *limits_new(const struct conf *c, const char *role, struct limits **ret)
 {
     const struct limits_conf *lc = conf_section(c, "limits");
     struct tenant_rules *defaults = default_rules(lc);
     struct limits *l;
+    char labels[32];
     struct err *e;
 
     if ((e = tenant_rules_check(defaults))) {
@@ -186,7 +188,8 @@ struct err *limits_new(const struct conf *c, struct limits **ret)
     l->period_ms = lc->overrides_period_ns / NS_PER_MS;
     l->m.is_current = 1;
     publish(l, limits_overrides_new(&lc->defaults, defaults));
-    metric_register(&l->m, limits_metric_fields, ORR_COUNT(limits_metric_fields), NULL);
+    (void)snprintf(labels, sizeof(labels), "role=\"%s\"", role);
+    metric_register(&l->m, limits_metric_fields, ORR_COUNT(limits_metric_fields), labels);
     if (lc->overrides_file[0]) {
         l->path = mem_strdup(lc->overrides_file);
         l->seen = identify(l->path);

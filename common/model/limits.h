@@ -228,8 +228,8 @@ struct tenant_limits {
 struct limits;
 extern const struct conf_section limits_section;
 
-/* Reads the overrides file, if one is named. Blocking. */
-ORR_CHECKED struct err *limits_new(const struct conf *c, struct limits **ret);
+/* Reads the overrides file, if one is named. Blocking. role: whose, on its metrics: a process has one for each role. */
+ORR_CHECKED struct err *limits_new(const struct conf *c, const char *role, struct limits **ret);
 /* After limits_stop(), when the loop does not run; waits for a look at the file under way. NULL is
  * allowed. */
 void limits_free(struct limits *l);

@@ -40,7 +40,7 @@ static struct err *make_s3(struct conf *c, struct limits **ret_limits, struct ob
     struct limits *l = NULL;
     struct err *e;
 
-    if ((e = limits_new(c, &l)))
+    if ((e = limits_new(c, "storage", &l)))
         return e;
     opts.sse_arg = l;
     if ((e = objstore_s3_open(c, &opts, ret))) {

@@ -452,7 +452,7 @@ struct err *wal_open(const struct wal_opts *opts, struct wal **ret)
     w->has_thread = !opts->without_thread;
     if (w->has_thread && (e = thread_start("wal", wal_main, w, &w->thread)))
         goto fail;
-    metric_register(&w->m, wal_fields, ORR_COUNT(wal_fields), NULL);
+    metric_register(&w->m, wal_fields, ORR_COUNT(wal_fields), opts->labels);
     *ret = w;
     return NULL;
 fail:

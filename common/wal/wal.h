@@ -28,6 +28,7 @@ struct walio;
 
 struct wal_opts {
     const char *dir;         /* created if absent */
+    const char *labels;      /* on its metrics: which of a process's logs it is; NULL: none */
     int64_t segment_bytes;   /* 0: 128 MiB */
     int64_t max_group_bytes; /* most bytes buffered and not yet synced; 0: 64 MiB */
     bool without_io_uring;   /* use the fallback */

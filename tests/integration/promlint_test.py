@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""promtool finds nothing to say about any role's /metrics, idle and after some work."""
+"""promtool finds nothing to say about any role's /metrics, idle and after some work, and no series comes twice."""
+import collections
 import shutil
 import subprocess
 import time
@@ -21,6 +22,9 @@ def promtool(text):
 def lint(name, addr):
     text = http_call(addr, "GET", "/metrics").text
     check(text.count("\norrery_") > 20, f"{name}: hardly any metrics: {text[:200]}")
+    series = [line.rsplit(" ", 1)[0] for line in text.splitlines() if line and line[0] != "#"]
+    twice = sorted({s.split("_bucket")[0] for s, n in collections.Counter(series).items() if n > 1})
+    check(not twice, f"{name}: more than once: {twice[:40]}")
     status, said = promtool(text)
     check(status == 0 and not said, f"{name}: {said[:1000]}")
 

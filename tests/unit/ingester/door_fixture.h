@@ -108,7 +108,7 @@ static inline struct err *door_fixture_open(struct door_fixture *f, const char *
     *f = (struct door_fixture){0};
     if ((e = conf_load_text(&(struct conf_source){.sections = sections, .section_count = 3}, "test",
                             slice_cstr(yaml), &f->conf)) ||
-        (e = limits_new(f->conf, &f->limits)) || (e = loop_new("door", &f->loop)) ||
+        (e = limits_new(f->conf, "test", &f->limits)) || (e = loop_new("door", &f->loop)) ||
         (e = door_fixture_store(f, dir)))
         return e;
     f->ring = door_fixture_one();

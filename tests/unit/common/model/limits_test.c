@@ -38,7 +38,7 @@ TEST(limits_defaults_come_from_the_configuration)
     struct limits *l;
     bool changed = true;
 
-    CHECK_OK(limits_new(c, &l));
+    CHECK_OK(limits_new(c, "test", &l));
     CHECK(get(l, "a").ingestion_rate == 100);
     CHECK_INT(get(l, "a").max_label_names_per_series, 7);
     CHECK_INT(get(l, "a").creation_grace_period_ns, 600000000000);
@@ -58,7 +58,7 @@ TEST(limits_overrides_are_read_again_and_refused_whole)
 
     put("overrides: {a: {ingestion-rate: 2.5e3, out_of_order_time_window: 30m}}\n");
     c = conf_with(tmp_path("over.yaml"));
-    CHECK_OK(limits_new(c, &l));
+    CHECK_OK(limits_new(c, "test", &l));
     a = get(l, "a");
     CHECK(a.ingestion_rate == 2500);
     CHECK_INT(a.out_of_order_time_window_ns, 1800000000000);
@@ -110,7 +110,7 @@ TEST(limits_refuses_bad_files)
 
     for (size_t i = 0; i < ORR_COUNT(cases); i++) {
         put(cases[i].text);
-        CHECK_ERR(limits_new(c, &l), ERR_INVALID, cases[i].why);
+        CHECK_ERR(limits_new(c, "test", &l), ERR_INVALID, cases[i].why);
     }
     conf_unref(c);
 }
@@ -120,7 +120,7 @@ TEST(limits_missing_file_is_an_error_at_start)
     struct conf *c = conf_with(tmp_path("nothing"));
     struct limits *l = NULL;
 
-    CHECK_ERR(limits_new(c, &l), ERR_NOT_FOUND, "nothing");
+    CHECK_ERR(limits_new(c, "test", &l), ERR_NOT_FOUND, "nothing");
     conf_unref(c);
 }
 
@@ -132,7 +132,7 @@ TEST(limits_print_shows_defaults_and_overrides)
 
     put("overrides: {b: {ingestion_rate: 1}, a: {out_of_order_time_window: 1h}}\n");
     c = conf_with(tmp_path("over.yaml"));
-    CHECK_OK(limits_new(c, &l));
+    CHECK_OK(limits_new(c, "test", &l));
     limits_print(l, &out);
     CHECK(strstr(buf_cstr(&out), "  ingestion_rate: 100\n"));
     CHECK(strstr(buf_cstr(&out), "overrides:\n  \"a\":\n    out_of_order_time_window: 1h\n"
@@ -154,7 +154,7 @@ TEST(limits_give_out_rules_of_tenants)
         "    accept_ha_samples: true\n    ha_tracker_failover_timeout: 5s\n"
         "    metric_relabel_configs: [{action: labeldrop, regex: x}]\n");
     c = conf_with(tmp_path("over.yaml"));
-    CHECK_OK(limits_new(c, &l));
+    CHECK_OK(limits_new(c, "test", &l));
     a = limits_rules(l, SLICE("a"));
     b = limits_rules(l, SLICE("b"));
     CHECK_INT(a->drop_labels.n, 2);

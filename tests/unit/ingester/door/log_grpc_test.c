@@ -60,7 +60,7 @@ static void open_with(struct fixture *f, const char *yaml, bool has_sink)
     clock_fake_init(&f->clock, LOG_TEXT_NOW_NS);
     CHECK_OK(conf_load_text(&(struct conf_source){.sections = sections, .section_count = 2}, "test",
                             slice_cstr(yaml), &f->conf));
-    CHECK_OK(limits_new(f->conf, &f->limits));
+    CHECK_OK(limits_new(f->conf, "test", &f->limits));
     CHECK_OK(loop_new("door", &f->loop));
     f->auth = auth_new(f->conf);
     f->door = log_door_new(&(struct log_door_opts){.loops = &f->loop,

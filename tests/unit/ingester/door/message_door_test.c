@@ -48,7 +48,7 @@ static void open_all(struct fixture *f, const char *yaml)
     *f = (struct fixture){.sink = {sink_write, f}, .refusal = ERR_UNAVAILABLE};
     CHECK_OK(conf_load_text(&(struct conf_source){.sections = sections, .section_count = 1}, "test",
                             slice_cstr(yaml), &f->conf));
-    CHECK_OK(limits_new(f->conf, &f->limits));
+    CHECK_OK(limits_new(f->conf, "test", &f->limits));
     CHECK_OK(loop_new("door", &f->loop));
     f->door = log_door_new(&(struct log_door_opts){.loops = &f->loop,
                                                    .n_loops = 1,

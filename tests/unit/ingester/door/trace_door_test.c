@@ -65,7 +65,7 @@ static void rig_up(struct rig *g, size_t max_inflight)
     *g = (struct rig){.sink = {sink_write, g}};
     CHECK_OK(conf_load_text(&(struct conf_source){.sections = sections, .section_count = 1}, "test",
                             SLICE(""), &g->conf));
-    CHECK_OK(limits_new(g->conf, &g->limits));
+    CHECK_OK(limits_new(g->conf, "test", &g->limits));
     CHECK_OK(loop_new("door", &g->loop));
     g->door = trace_door_new(&(struct trace_door_opts){
         .limits = g->limits, .sink = &g->sink, .max_inflight_bytes = max_inflight});
