@@ -201,11 +201,12 @@ class Browser:
             raise Skip("no chromium: deploy/install test brings it")
         self.dir = tempfile.mkdtemp(prefix="chromium-", dir=t.dir)
         self.log = open(os.path.join(self.dir, "log"), "wb")
+        env = {**os.environ, "TMPDIR": self.dir}  # what it leaves goes with the test's directory
         # --no-sandbox: the tests may run as root, and see pages of this tree alone
         self.process = subprocess.Popen([program, "--headless=new", "--remote-debugging-port=0", f"--user-data-dir={self.dir}/profile", "--no-sandbox",
                                          "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking",
                                          "--disable-component-update", "--disable-sync", "--disable-extensions", "--mute-audio", "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
-                                         "about:blank"], stdout=self.log, stderr=self.log)
+                                         "about:blank"], stdout=self.log, stderr=self.log, env=env)
         self.pages = []
         t.add(self)
         self.port = self._port()
