@@ -201,7 +201,8 @@ class Browser:
             raise Skip("no chromium: deploy/install test brings it")
         self.dir = tempfile.mkdtemp(prefix="chromium-", dir=t.dir)
         self.log = open(os.path.join(self.dir, "log"), "wb")
-        env = {**os.environ, "TMPDIR": self.dir}  # what it leaves goes with the test's directory
+        self.left = tempfile.mkdtemp(prefix="orrery-c-")  # of what it leaves behind; a short path, as sockets are in it
+        env = {**os.environ, "TMPDIR": self.left}
         # --no-sandbox: the tests may run as root, and see pages of this tree alone
         self.process = subprocess.Popen([program, "--headless=new", "--remote-debugging-port=0", f"--user-data-dir={self.dir}/profile", "--no-sandbox",
                                          "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking",
@@ -233,6 +234,7 @@ class Browser:
             p.close()
         self.process.kill()
         self.process.wait()
+        shutil.rmtree(self.left, ignore_errors=True)
         self.log.close()
 
     def tail(self):

@@ -3,6 +3,7 @@
 import { add, button, el, empty, fill, say, trouble } from "./dom.js";
 import { ask, isAborted, tenant, url } from "./http.js";
 import { events } from "./events.js";
+import { fieldsBox } from "./logfields.js";
 import { labelsText, color, parseValue } from "./number.js";
 import { lineRow, linesOf, logList, msOf, narrowed, selectorOf } from "./logview.js";
 import { change, resolvedRange } from "./router.js";
@@ -90,7 +91,7 @@ function tailView(box, query, signal, actions) {
 
 async function showLines(box, query, range, signal, cleanups, narrow) {
   const chart = el("div", { class: "chart" }), list = el("div", { class: "panel" });
-  fill(box, chart, list);
+  fill(box, chart, fieldsBox(query, range, signal, narrow), list);
   const drawn = histogram(chart, query, range, signal).then((c) => cleanups.push(c)).catch((e) => { if (!isAborted(e)) fill(chart, trouble(e)); });
   const context = (l) => around(l, list, signal).catch((e) => { if (!isAborted(e)) say(e.message); });
   const actions = { narrow, context };
