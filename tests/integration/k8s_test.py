@@ -4,6 +4,8 @@ the restricted pod security standard; and the seccomp profile lets Orrery work, 
 import glob
 import json
 import os
+import re
+import shutil
 import subprocess
 
 import manifests
@@ -17,18 +19,18 @@ MADE_BY_HAND = {("Secret", "orrery-cluster"), ("ConfigMap", "kube-root-ca.crt")}
 INSTALLER = "components/io-uring/installer"
 
 
-def with_component(t, *components):
-    """Production with more components, as its comments say: a path below deploy/k8s that is built and removed."""
-    where = os.path.join(manifests.K8S, "overlays", f"test-{os.getpid()}")
-    os.makedirs(where, exist_ok=True)
-    with open(os.path.join(where, "kustomization.yaml"), "w", encoding="utf-8") as f:
-        f.write("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [../production]\ncomponents:\n"
-                + "".join(f"  - ../../components/{c}\n" for c in components))
-    try:
-        return manifests.text(os.path.relpath(where, manifests.K8S))
-    finally:
-        os.remove(os.path.join(where, "kustomization.yaml"))
-        os.rmdir(where)
+def with_components(t, *components):
+    """Production with more components, as its comments say: their lines there are taken in."""
+    copy = shutil.copytree(manifests.K8S, os.path.join(t.dir, "k8s"))
+    path = os.path.join(copy, "overlays", "production", "kustomization.yaml")
+    with open(path, encoding="utf-8") as f:
+        text = f.read()
+    for c in components:
+        text, n = re.subn(rf"^  # (- \.\./\.\./components/{c}\b)", r"  \1", text, flags=re.M)
+        check(n == 1, f"{n} lines of {c}")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text)
+    return manifests.text(os.path.dirname(path))
 
 
 _everything = []
@@ -38,7 +40,7 @@ def everything(t):
     """(name, documents) of all that is to be applied."""
     if not _everything:
         texts = [(o, manifests.text(o)) for o in (*OVERLAYS, INSTALLER)]
-        texts.append(("all components", with_component(t, "workload-identity", "service-monitor", "io-uring")))
+        texts.append(("all components", with_components(t, "workload-identity", "service-monitor", "io-uring")))
         _everything.extend((name, [d for d in manifests.read_yaml(text) if d]) for name, text in texts)
     return _everything
 

@@ -78,6 +78,25 @@ def test_every_alert_fires_and_has_a_runbook(t):
     check(links == [n.lower() for n in names], "links to runbooks")
 
 
+def help_of(program, *args):
+    r = subprocess.run([os.path.join(BIN, program), *args, "--help"], capture_output=True, text=True)
+    check(r.returncode == 0, lambda: f"{program} {args}: {r.stdout}{r.stderr}"[-500:])
+    return r.stdout
+
+
+def test_runbooks_name_settings_and_commands_that_there_are(t):
+    books, settings = read("runbooks.md"), help_of("orrery")
+    keys = re.findall(r"`((?:server|ring|limits|ingester|querier|compactor|ruler|alertmanager)\.[a-z0-9-]+)`", books)
+    unknown = [k for k in keys if f"--{k}=" not in settings]
+    check(len(keys) > 8 and not unknown, f"{unknown} of {keys}")
+    commands = [c.split() for c in re.findall(r"`orreryctl ([^`]+)`", books)]
+    check(len(commands) > 3, f"{commands}")
+    for words in commands:
+        text = help_of("orreryctl", *words[:2])
+        unknown = [w for w in words[2:] if w.startswith("--") and f"{w.split('=')[0]}=" not in text]
+        check(not unknown, f"orreryctl {' '.join(words)}: {unknown}")
+
+
 def test_an_alert_that_does_not_fire_is_seen(t):
     """The test of the test: the causes taken away."""
     calm = re.sub(r"'0\+60x", "'0+0x", read("alerts_test.yml")).replace("rule_files: [", f"rule_files: [{MIXIN}/").replace(", alerts.yml", f", {MIXIN}/alerts.yml")

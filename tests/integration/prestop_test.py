@@ -3,8 +3,10 @@
 import http.server
 import json
 import os
+import re
 import subprocess
 import threading
+import time
 
 from orrery_test import ROOT, check, main
 
@@ -15,8 +17,8 @@ SCALE = "GET /apis/apps/v1/namespaces/orrery/statefulsets/orrery-ingester/scale"
 class Peers:
     """Both of them at one address: an API server that knows of so many replicas, an ingester that lives for so many looks."""
 
-    def __init__(self, t, scale, looks=2, status=200):
-        self.seen, self.scale, self.looks, self.status, peers = [], scale, looks, status, self
+    def __init__(self, t, scale, looks=2, status=200, slow=0):
+        self.seen, self.scale, self.looks, self.status, self.slow, peers = [], scale, looks, status, slow, self
         self.dir = t.dir
         for name, text in (("token", "secret"), ("namespace", "orrery"), ("ca.crt", "")):
             with open(os.path.join(t.dir, name), "w", encoding="utf-8") as f:
@@ -39,6 +41,11 @@ class Peers:
                     self.reply(peers.status, json.dumps(peers.scale, indent=2).encode())
                     return
                 peers.looks -= 1
+                if peers.slow:  # too busy to answer in time
+                    peers.slow -= 1
+                    self.close_connection = True
+                    time.sleep(2)
+                    return
                 if peers.looks < 0:
                     self.close_connection = True  # the process has ended: no answer
                 else:
@@ -55,8 +62,9 @@ class Peers:
         """What the hook says; it never fails, since that would not keep the pod."""
         url, log = f"http://127.0.0.1:{self.server.server_port}", os.path.join(self.dir, "log")
         r = subprocess.run([HOOK], capture_output=True, text=True, timeout=120,
-                           env={**os.environ, "HOSTNAME": pod, "ORRERY_ACCOUNT_DIR": self.dir, "ORRERY_KUBERNETES_URL": url,
-                                "ORRERY_URL": url, "ORRERY_PRESTOP_LOG": log, "ORRERY_PRESTOP_SLEEP": "0"})
+                           env={**os.environ, "HOSTNAME": pod, "PRESTOP_ACCOUNT_DIR": self.dir, "PRESTOP_KUBERNETES_URL": url,
+                                "PRESTOP_URL": url, "PRESTOP_LOG": log, "PRESTOP_SLEEP": "0",
+                                "PRESTOP_PATIENCE": "1"})
         self.server.shutdown()
         check(r.returncode == 0, lambda: f"{r.returncode}: {r.stderr}")
         with open(log, encoding="utf-8") as f:
@@ -80,6 +88,21 @@ def test_scaled_in(t):
     said = p.stop("orrery-ingester-3")
     check(p.seen == [SCALE, "POST /ingester/leave", *["GET /healthy"] * 3], f"{p.seen}")
     check("orrery-ingester-3 has left" in said, said)
+
+
+def test_busy(t):
+    """An ingester that is too busy to answer in time is still there, and is waited for."""
+    p = Peers(t, scale_of(3), slow=1)
+    said = p.stop("orrery-ingester-3")
+    check(p.seen == [SCALE, "POST /ingester/leave", *["GET /healthy"] * 3], f"{p.seen}")
+    check("orrery-ingester-3 has left" in said, said)
+
+
+def test_variables(t):
+    """The container's environment is Orrery's, too, which does not start with an ORRERY_… that it does not know."""
+    with open(HOOK, encoding="utf-8") as f:
+        names = set(re.findall(r"\$\{([A-Z_]+):-", f.read()))
+    check(names >= {"PRESTOP_URL"} and not [n for n in names if n.startswith("ORRERY_")], f"{names}")
 
 
 def test_scaled_to_none(t):
