@@ -155,7 +155,7 @@ static void keep(struct asking *a, struct slice id, struct slice replaced)
 
 static void failed(struct asking *a, struct err *e)
 {
-    a->am->metrics.silences_refused++;
+    METRIC_ADD(a->am->metrics.silences_refused, 1); /* loops of requests do too */
     amapi_error(&a->answer, e);
     asking_answered(a);
 }
