@@ -107,8 +107,8 @@ void alertmanager_log_told(struct alertmanager *am, struct slice tenant, struct 
 
 struct err *alertmanager_log_open(struct alertmanager *am)
 {
-    struct gossip_channel ch = {ALERTMANAGER_CHANNEL, MEMBER_ALERTMANAGER, on_delta,
-                                write_state,          merge_state,         am};
+    struct gossip_channel ch = {
+        ALERTMANAGER_CHANNEL, MEMBER_ALERTMANAGER, on_delta, write_state, merge_state, am, true};
 
     return gossip_add_channel(membership_gossip(process_membership(am->process)), &ch);
 }

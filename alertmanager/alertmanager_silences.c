@@ -59,8 +59,8 @@ void alertmanager_on_silences(void *arg, struct rpc_call *call)
 
 struct err *alertmanager_silences_open(struct alertmanager *am)
 {
-    struct gossip_channel ch = {CHANNEL,     MEMBER_ALERTMANAGER, on_delta,
-                                write_state, merge_state,         am};
+    struct gossip_channel ch = {
+        CHANNEL, MEMBER_ALERTMANAGER, on_delta, write_state, merge_state, am, true};
 
     return gossip_add_channel(membership_gossip(process_membership(am->process)), &ch);
 }
@@ -155,7 +155,7 @@ static void keep(struct asking *a, struct slice id, struct slice replaced)
 
 static void failed(struct asking *a, struct err *e)
 {
-    a->am->metrics.silences_refused++;
+    METRIC_ADD(a->am->metrics.silences_refused, 1); /* loops of requests do too */
     amapi_error(&a->answer, e);
     asking_answered(a);
 }

@@ -292,8 +292,13 @@ const struct alert *dispatch_inhibitor(const struct dispatch *d, struct labels l
 bool dispatch_silencers(const struct dispatch *d, const struct alert *a, int64_t wall_ns,
                         silence_vec *ret)
 {
-    return d->silences &&
-           silences_find(d->silences, d->tenant, a->fingerprint, a->labels, wall_ns, ret);
+    bool found = d->silences &&
+                 silences_find(d->silences, d->tenant, a->fingerprint, a->labels, wall_ns, ret);
+
+    /* it has left the tenant, and only a group still has it: nobody else would forget it */
+    if (d->silences && !map_has(&d->alerts, fp_key(&a->fingerprint)))
+        silences_forget(d->silences, d->tenant, a->fingerprint);
+    return found;
 }
 
 size_t dispatch_groups(const struct dispatch *d)

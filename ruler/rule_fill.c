@@ -3,6 +3,21 @@
 #include "common/base/log.h"
 #include "ruler/rule_schedule.h"
 
+#define FILL_PART 4 /* of the interval */
+#define MAX_FILL_MS 10000
+#define SLOT_EVALUATIONS 4
+
+int64_t rule_fill_time_ms(int64_t interval_ms, int64_t left_ms, double duration_s)
+{
+    double spare_ms =
+        (double)(left_ms + interval_ms) - SLOT_EVALUATIONS * duration_s * (double)MS_PER_S;
+
+    if (left_ms <= 0 || spare_ms <= 0)
+        return 0;
+    return ORR_MIN(ORR_MIN(interval_ms / FILL_PART, MAX_FILL_MS),
+                   ORR_MIN(left_ms, (int64_t)spare_ms));
+}
+
 void rule_fill_stop(struct rule_group_run *g)
 {
     for (size_t i = 0; g->fill_states && i < g->group->n_rules; i++)

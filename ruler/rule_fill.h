@@ -21,5 +21,12 @@
 void rule_fill(struct rule_group_run *g, const struct rule_group_settings *set,
                const struct rule_group_ops *ops, int64_t ts_ms, int64_t until_ms,
                const atomic_bool *is_cancelled);
+/*
+ * For how long after an evaluation that took duration_s slots may be begun, if the next evaluation is due in left_ms: a part of the
+ * interval, and so that the next one may be late but is not missed: a slot is up to three evaluations (just before a hole, in it, just
+ * behind it), taken for four like that one. Else those of now would be missed for those of then, and made up for in their turn, without
+ * an end. 0: none.
+ */
+int64_t rule_fill_time_ms(int64_t interval_ms, int64_t left_ms, double duration_s);
 /* Forgets where it was. */
 void rule_fill_stop(struct rule_group_run *g);

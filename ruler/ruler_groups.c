@@ -8,10 +8,7 @@
 /* A clock that steps is noticed after so long. */
 #define MAX_SLEEP_MS 10000
 
-/* What was missed is made up for by one worker of so many, in this part of the interval, and not longer than this at a time. */
-#define FILLERS 4
-#define FILL_PART 4
-#define MAX_FILL_MS 10000
+#define FILLERS 4 /* what was missed is made up for by one worker of so many */
 
 static void arm(struct ruler_group *g);
 
@@ -71,11 +68,12 @@ static void fill(struct ruler_group *g, const struct rule_group_ops *ops)
     struct ruler *r = g->ruler;
     unsigned most = (unsigned)(r->conf->concurrency + FILLERS - 1) / FILLERS;
     int64_t interval_ms = interval_of(g), now_ms = clock_wall_ms(&clock_system);
-    int64_t left_ms = ORR_MIN(interval_ms / FILL_PART, g->slot_ms + interval_ms - now_ms);
+    int64_t time_ms =
+        rule_fill_time_ms(interval_ms, g->slot_ms + interval_ms - now_ms, g->run->duration_s);
 
     if (atomic_fetch_add(&r->n_filling, 1) < most)
-        rule_fill(g->run, &r->settings, ops, g->slot_ms,
-                  clock_mono_ms(&clock_system) + ORR_MIN(left_ms, MAX_FILL_MS), &g->is_cancelled);
+        rule_fill(g->run, &r->settings, ops, g->slot_ms, clock_mono_ms(&clock_system) + time_ms,
+                  &g->is_cancelled);
     atomic_fetch_sub(&r->n_filling, 1);
 }
 

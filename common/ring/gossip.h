@@ -30,7 +30,7 @@
  *   n digests { lstr instance, incarnation, version, heartbeat } |
  *   n wanted { lstr instance } | n members { heartbeat, lstr member } |
  *   n deltas { lstr channel, lstr bytes } | n states { lstr channel, lstr bytes }
- * Everything (flag 2) is one message with all members, then one for each channel's state.
+ * Everything (flag 2) is one message with all members, then one for each channel's state, or for each part of it.
  * A message of another cluster, or malformed, is counted and changes nothing.
  *
  * Owner: one thread.
@@ -135,6 +135,7 @@ struct gossip_channel {
     void (*write_state)(void *arg, struct buf *out);
     void (*merge_state)(void *arg, struct slice bytes);
     void *arg;
+    bool is_list; /* the state is entries, each as lstr: a long one is sent, and merged, in parts */
 };
 /* ERR_CONFLICT when the name is taken, ERR_LIMIT when there are too many. */
 ORR_CHECKED struct err *gossip_add_channel(struct gossip *g, const struct gossip_channel *ch);
@@ -147,7 +148,8 @@ ORR_CHECKED struct err *gossip_broadcast(struct gossip *g, const char *channel, 
 struct gossip_metrics {
     uint64_t sent, sent_bytes, received, received_bytes, refused, merged, refuted, forgotten;
     uint64_t deltas_queued, deltas_dropped;
-    uint64_t oversized;      /* states left out of a full sync: above max_message_bytes */
+    uint64_t
+        oversized; /* states, or entries of one, left out of a full sync: above max_message_bytes */
     uint64_t name_conflicts; /* messages of another process that uses our name */
 };
 const struct gossip_metrics *gossip_metrics(const struct gossip *g);

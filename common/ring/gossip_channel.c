@@ -1,6 +1,7 @@
 /* Deltas and states of the channels that ride on the gossip. */
 #include "common/base/hash.h"
 #include "common/base/mem.h"
+#include "common/base/reader.h"
 #include "common/ring/gossip.h"
 #include "common/ring/gossip_internal.h"
 
@@ -207,20 +208,40 @@ void gossip_on_states(struct gossip *g, const struct gossip_msg *m)
     }
 }
 
+/* As many whole entries of a state as fit, at least one; all of what is no list. */
+static struct slice first_part(const struct gossip *g, const struct gossip_channel *c,
+                               struct slice state)
+{
+    const size_t room = g->opts.max_message_bytes / 2;
+    struct reader r = reader_new(state);
+    size_t end = 0;
+
+    while (c->is_list && end < room && reader_left(&r)) {
+        (void)reader_lstr(&r);
+        if (!reader_ok(&r) || (end && reader_pos(&r) > room))
+            break;
+        end = reader_pos(&r);
+    }
+    return end ? slice_sub(state, 0, end) : state;
+}
+
 void gossip_send_states(struct gossip *g, const char *addr)
 {
     VEC_FOREACH (c, &g->channels) {
-        struct gossip_msg m = gossip_msg_new(g, 0);
         struct buf state = {0};
+        struct slice rest, part;
 
         if (!c->write_state)
             continue;
         c->write_state(c->arg, &state);
-        if (state.len) {
-            vec_push(&m.states, ((struct gossip_blob){slice_cstr(c->name), buf_slice(&state)}));
+        for (rest = buf_slice(&state); rest.len; rest = slice_from(rest, part.len)) {
+            struct gossip_msg m = gossip_msg_new(g, 0);
+
+            part = first_part(g, c, rest);
+            vec_push(&m.states, ((struct gossip_blob){slice_cstr(c->name), part}));
             gossip_send_msg(g, addr, &m);
+            gossip_wire_done(&m);
         }
-        gossip_wire_done(&m);
         buf_done(&state);
     }
 }

@@ -106,7 +106,7 @@ struct err *gossip_kv_new(struct gossip *g, const char *name, size_t max_entries
                           gossip_kv_fn *on_change, void *arg, struct gossip_kv **ret)
 {
     struct gossip_kv *kv = mem_new(struct gossip_kv);
-    struct gossip_channel ch = {name, 0, on_delta, write_state, merge_state, kv};
+    struct gossip_channel ch = {name, 0, on_delta, write_state, merge_state, kv, false};
     struct err *e;
 
     kv->gossip = g;

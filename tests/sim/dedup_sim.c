@@ -317,8 +317,8 @@ static void start(void *arg)
                                  .claim_clock = &a->clock,
                                  .seed = ++a->life,
                                  .forgets_log = sim_is_broken(a->m.sim, "dedup")};
-    struct gossip_channel ch = {CHANNEL,     MEMBER_ALERTMANAGER, on_delta,
-                                write_state, merge_state,         a};
+    struct gossip_channel ch = {CHANNEL, MEMBER_ALERTMANAGER, on_delta, write_state, merge_state, a,
+                                true};
     struct err *e;
 
     sim_member_start(&a->m);

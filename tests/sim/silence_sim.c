@@ -90,8 +90,8 @@ static void merge_state(void *arg, struct slice bytes)
 static void start(void *arg)
 {
     struct actor *a = arg;
-    struct gossip_channel ch = {CHANNEL,     MEMBER_ALERTMANAGER, on_delta,
-                                write_state, merge_state,         a};
+    struct gossip_channel ch = {CHANNEL, MEMBER_ALERTMANAGER, on_delta, write_state, merge_state, a,
+                                true};
     struct err *e;
 
     sim_member_start(&a->m);

@@ -1,3 +1,4 @@
+#include "alertmanager/amroute.h"
 #include "alertmanager/dispatch.h"
 #include "tests/unit/test.h"
 
@@ -600,6 +601,37 @@ TEST(dispatch_tells_nobody_of_what_is_silenced)
     CHECK_INT(r.last_alerts, 2);
     CHECK_INT(r.reason, NFLOG_NEW);
     vec_done(&by);
+    rig_done(&r);
+    nflog_free(log);
+}
+
+TEST(dispatch_leaves_no_memory_of_silences_behind)
+{
+    static const struct silences_matcher m = {MATCHER_EQ, SLICE_INIT("x"), SLICE_INIT("1")};
+    struct silences_spec spec = {.matchers = &m, .n_matchers = 1};
+    struct label l = {SLICE("g"), SLICE("1")};
+    struct labels ls = {&l, 1};
+    struct nflog *log = nflog_new();
+    struct slice id;
+    struct rig r;
+    size_t tests;
+
+    rig_init(&r, basic, log);
+    spec.starts_ns = r.now.wall_ns;
+    spec.ends_ns = r.now.wall_ns + 86400 * S;
+    CHECK_OK(silences_set(r.silences, SLICE("t"), &spec, NULL, r.now.wall_ns, &id));
+    /* over after 1770 s; it leaves the tenant after 1800 s, and its group is flushed after 1810 s */
+    CHECK_OK(put(&r, "[{\"labels\":{\"g\":\"1\"},\"endsAt\":\"1970-01-01T00:46:10Z\"}]"));
+    pass(&r, 1805 * S);
+    CHECK_INT(dispatch_alerts(r.d)->len, 0);
+    CHECK_INT(dispatch_groups(r.d), 1);
+    pass(&r, 100 * S);
+    CHECK_INT(r.reason, NFLOG_ALL_RESOLVED);
+    CHECK(dispatch_is_idle(r.d));
+    /* nobody would forget it any more: it is not known, and looked at again */
+    tests = silences_count(r.silences, r.now.wall_ns).tests;
+    CHECK(!silences_find(r.silences, SLICE("t"), amroute_fingerprint(ls), ls, r.now.wall_ns, NULL));
+    CHECK_INT(silences_count(r.silences, r.now.wall_ns).tests, tests + 1);
     rig_done(&r);
     nflog_free(log);
 }

@@ -149,6 +149,8 @@ TEST(silence_that_makes_no_sense_is_refused)
     struct slice id;
 
     CHECK_ERR(silences_set(s, tenant, &spec, NULL, 2 * S, &id), ERR_INVALID, "in the past");
+    spec = spec_of(&a_like_1, 0, 2 * S); /* over at this very moment: no expression is compiled */
+    CHECK_ERR(silences_set(s, tenant, &spec, NULL, 2 * S, &id), ERR_INVALID, "in the past");
     spec = spec_of(&a_is_1, 20 * S, 20 * S);
     CHECK_ERR(silences_set(s, tenant, &spec, NULL, 2 * S, &id), ERR_INVALID, "before end time");
     spec = spec_of(&empty, 0, 20 * S);

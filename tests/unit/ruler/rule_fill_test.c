@@ -220,3 +220,16 @@ TEST(rule_fill_asks_again_what_was_missed_if_that_may_help)
     CHECK_INT(w.asked_last, 1);
     teardown(&w);
 }
+
+TEST(rule_fill_leaves_evaluations_of_now_their_time)
+{
+    CHECK_INT(rule_fill_time_ms(60000, 59000, 1), 10000);
+    CHECK_INT(rule_fill_time_ms(20000, 19000, 1), 5000);
+    CHECK_INT(rule_fill_time_ms(20000, 3000, 1), 3000); /* the next one is due */
+    CHECK_INT(rule_fill_time_ms(20000, -1, 1), 0);
+    CHECK_INT(rule_fill_time_ms(20000, 13000, 7), 5000);
+    CHECK_INT(rule_fill_time_ms(20000, 12000, 7.5), 2000);
+    /* a slot would take until the one after the next */
+    CHECK_INT(rule_fill_time_ms(20000, 10000, 10), 0);
+    CHECK_INT(rule_fill_time_ms(20000, 4000, 16), 0);
+}

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 
 #include "common/base/clock.h"
+#include "common/base/reader.h"
 #include "common/base/vec.h"
 #include "common/ring/gossip.h"
 #include "common/ring/gossip_kv.h"
@@ -24,6 +25,7 @@ struct net {
     int64_t mono, wall_ms;
     uint64_t changes;
     bool may_forget;
+    size_t max_message_bytes;  /* 0: the default */
     unsigned deltas_to[NODES]; /* messages with deltas */
 };
 
@@ -77,6 +79,7 @@ static void start(struct net *n, int i, enum member_state state)
                                          .state = state},
                         &(struct gossip_opts){.seed = (uint64_t)i,
                                               .cluster = "t",
+                                              .max_message_bytes = n->max_message_bytes,
                                               .forget_after_ns = 60 * NS_PER_S,
                                               .tombstone_ns = 3600 * NS_PER_S},
                         &(struct gossip_ops){net_send, net_changed, net_may_forget, &n->arg[i]},
@@ -380,4 +383,63 @@ TEST(gossip_deltas_pass_by_the_unhealthy_and_are_relayed)
     CHECK_INT(n->deltas_to[4], 0);
     CHECK_INT(heard[4], 0);
     net_free(n);
+}
+
+#define ENTRIES 100
+struct listed {
+    bool is_full, has[ENTRIES];
+    unsigned merges;
+};
+
+static void write_list(void *arg, struct buf *out)
+{
+    const struct listed *l = arg;
+    struct buf entry = {0};
+
+    for (unsigned i = 0; i < ENTRIES && l->is_full; i++) {
+        buf_reset(&entry);
+        buf_byte(&entry, (uint8_t)i);
+        while (entry.len < 1000)
+            buf_byte(&entry, 'x');
+        buf_lstr(out, buf_slice(&entry));
+    }
+    buf_done(&entry);
+}
+
+static void merge_list(void *arg, struct slice bytes)
+{
+    struct listed *l = arg;
+
+    l->merges++;
+    for (struct reader r = reader_new(bytes); reader_left(&r);) {
+        struct slice entry = reader_lstr(&r);
+
+        CHECK(reader_ok(&r) && entry.len == 1000 && entry.ptr[0] < ENTRIES);
+        l->has[entry.ptr[0]] = true;
+    }
+}
+
+TEST(gossip_states_that_are_lists_come_in_parts_when_they_are_long)
+{
+    for (int is_list = 0; is_list < 2; is_list++) {
+        struct net *n = net_new(0);
+        struct listed l[2] = {{.is_full = true}};
+
+        n->max_message_bytes = 20000;
+        for (int i = 0; i < 2; i++) {
+            start(n, i, MEMBER_ACTIVE);
+            CHECK_OK(
+                gossip_add_channel(n->node[i], &(struct gossip_channel){.name = "c",
+                                                                        .write_state = write_list,
+                                                                        .merge_state = merge_list,
+                                                                        .arg = &l[i],
+                                                                        .is_list = is_list}));
+        }
+        run(n, 65);
+        CHECK((l[1].merges >= 10) == is_list);
+        CHECK((gossip_metrics(n->node[0])->oversized > 0) == !is_list);
+        for (unsigned i = 0; i < ENTRIES; i++)
+            CHECK(l[1].has[i] == is_list);
+        net_free(n);
+    }
 }
