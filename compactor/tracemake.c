@@ -16,7 +16,7 @@ struct sources {
 /* A source without the spans that began before end_ns. */
 struct undeleted {
     struct traceblock_source of;
-    uint64_t end_ns;
+    int64_t end_ns;
     uint64_t *deleted_spans;
 };
 
@@ -38,7 +38,7 @@ static struct err *undeleted_piece(void *arg, struct arena *a, struct tracepiece
         return e;
     kept = arena_array(a, struct tracepiece_span, ret->n_spans);
     for (uint32_t i = 0; i < ret->n_spans; i++)
-        if (ret->spans[i].start_ns >= u->end_ns)
+        if ((int64_t)ret->spans[i].start_ns >= u->end_ns) /* as the block's min_t has it */
             kept[n++] = ret->spans[i];
     METRIC_ADD(*u->deleted_spans, ret->n_spans - n);
     ret->spans = kept;
@@ -57,7 +57,7 @@ static void undeleted_close(void *arg)
 static void leave_out_deleted(const struct blockmake_opts *o, struct traceblock_source *io)
 {
     struct undeleted *u;
-    uint64_t end_ns = (uint64_t)tombstone_list_after_ns(o->tombstones);
+    int64_t end_ns = tombstone_list_after_ns(o->tombstones);
 
     if (!end_ns)
         return;

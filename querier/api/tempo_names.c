@@ -170,9 +170,9 @@ struct err *tempo_names_ask(struct tracescan_opts *scan, struct slice filter, st
     struct tracecond cond;
     struct err *e;
 
-    if (select.len)
-        filter = slice_cstr(
-            arena_printf(scan->arena, "%.*s | select(%.*s)", SLICE_ARG(filter), SLICE_ARG(select)));
+    if (select.len) /* on a line of its own: the filter may end with a comment */
+        filter = slice_cstr(arena_printf(scan->arena, "%.*s\n| select(%.*s)", SLICE_ARG(filter),
+                                         SLICE_ARG(select)));
     if ((e = traceql_parse(scan->arena, filter, q)))
         return e;
     s.filter = q->pipeline.ptr[0].u.spanset->u.filter;

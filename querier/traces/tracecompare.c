@@ -103,6 +103,12 @@ static struct compared *compared_of(struct tracecompare *c, const struct traceql
     return d;
 }
 
+/* over() says so behind the column. */
+static bool is_full(const struct tracecompare *c)
+{
+    return c->bytes > TRACECOMPARE_MAX_BYTES;
+}
+
 /* NULL: there are too many, and it is none of them. */
 static struct counted *counted_of(struct tracecompare *c, struct tally *t,
                                   const struct traceql_static *v)
@@ -114,7 +120,7 @@ static struct counted *counted_of(struct tracecompare *c, struct tally *t,
     tracemetric_put_key(&c->key, v);
     if ((n = map_get(&t->by_value, buf_slice(&c->key))))
         return n;
-    if (t->list.len >= TRACECOMPARE_MAX_VALUES) {
+    if (t->list.len >= TRACECOMPARE_MAX_VALUES || is_full(c)) {
         t->is_over = true;
         return NULL;
     }
@@ -145,7 +151,7 @@ static void count(struct looking *l, struct compared *d, uint32_t row,
 
 static struct err *over(const struct tracecompare *c)
 {
-    if (c->bytes <= TRACECOMPARE_MAX_BYTES)
+    if (!is_full(c))
         return NULL;
     return err_new(ERR_LIMIT,
                    "compare() takes more than %u MiB to count the values of all attributes: ask "

@@ -253,12 +253,12 @@ struct err *tracescan_find(const struct tracescan_opts *opts, const uint8_t id[1
                            struct tracepiece *ret)
 {
     struct tracesource_request req = opts->req;
+    struct tracepiece found = {0};
     struct tracesource_set *set;
     struct tracesource_trace t;
     struct err *e;
 
-    memset(ret, 0, sizeof(*ret));
-    memcpy(ret->trace_id, id, 16);
+    memcpy(found.trace_id, id, 16);
     memcpy(req.first, id, 16);
     memcpy(req.last, id, 16);
     req.ids = (const uint8_t(*)[16])id;
@@ -266,10 +266,12 @@ struct err *tracescan_find(const struct tracescan_opts *opts, const uint8_t id[1
     if ((e = tracesource_select(opts->source, opts->arena, &req, &set)))
         return e;
     if (tracesource_set_next(set, &t))
-        e = keep(opts->arena, &t, ret);
+        e = keep(opts->arena, &t, &found);
     e = err_first(e, tracesource_set_close(set));
     if (!e && arena_over(opts->arena))
         e = err_new(ERR_LIMIT, "the trace takes more than max-query-memory (%zu bytes)",
                     arena_limit(opts->arena));
+    if (!e)
+        *ret = found;
     return e;
 }

@@ -311,19 +311,31 @@ static struct err *look(void *arg, const struct tracecols *cols, bool *ret_stop)
 
 /* ---- the scan ---- */
 
+struct known_start {
+    uint8_t id[16];
+    int64_t start_ns;
+};
 struct checking {
-    const struct searching *s;
+    struct known_start *all; /* of the kept, by id */
+    size_t n;
     bool is_right;
 };
+
+static int by_known_id(const void *a, const void *b)
+{
+    return memcmp(a, b, sizeof(((const struct known_start *)a)->id));
+}
 
 static struct err *check_start(void *arg, const struct tracecols *cols, bool *ret_stop)
 {
     struct checking *c = arg;
 
-    for (uint32_t i = 0; i < cols->n_traces; i++)
-        VEC_FOREACH (k, &c->s->heap)
-            if (!memcmp(k->hit.id, cols->traces[i].id, sizeof(k->hit.id)))
-                c->is_right = c->is_right && k->hit.start_ns == cols->traces[i].start_ns;
+    for (uint32_t i = 0; i < cols->n_traces; i++) {
+        const struct known_start *k =
+            bsearch(cols->traces[i].id, c->all, c->n, sizeof(*c->all), by_known_id);
+
+        c->is_right = c->is_right && (!k || k->start_ns == cols->traces[i].start_ns);
+    }
     *ret_stop = !c->is_right;
     return NULL;
 }
@@ -337,14 +349,18 @@ static struct err *check_starts(struct searching *s, bool *ret_right)
     const struct tracegroup_want nothing = {0};
     struct tracescan_opts scan = s->opts->scan;
     struct tracescan_stats stats = {0};
-    struct checking c = {s, true};
+    struct checking c = {arena_array(scan.arena, struct known_start, s->heap.len), 0, true};
     struct traceids_set ids = {0};
     struct err *e;
 
     scan.want = &nothing;
-    VEC_FOREACH (k, &s->heap)
-        traceids_set_add(scan.arena, &ids, k->hit.id);
-    traceids_set_sort(&ids);
+    VEC_FOREACH (k, &s->heap) {
+        memcpy(c.all[c.n].id, k->hit.id, sizeof(k->hit.id));
+        c.all[c.n++].start_ns = k->hit.start_ns;
+    }
+    qsort(c.all, c.n, sizeof(*c.all), by_known_id);
+    for (size_t i = 0; i < c.n; i++)
+        traceids_set_add(scan.arena, &ids, c.all[i].id);
     e = tracescan_ids(&scan, (const uint8_t(*)[16])ids.ptr, ids.n, check_start, &c, &stats);
     *ret_right = c.is_right;
     return e;

@@ -351,6 +351,27 @@ TEST(tracemake_leaves_out_what_is_deleted)
     teardown(&x);
 }
 
+/* In a block it appears before 1970: what it kept of it would be deleted there again and again. */
+TEST(tracemake_leaves_out_what_starts_after_2262_when_all_is_deleted)
+{
+    struct tombstone t = {.max_ms = T0 / NS_PER_MS + 99};
+    struct block_reader *r;
+    struct flushing x;
+    bool holds;
+
+    setup(&x, 8, 200, 1, 1);
+    data.traces[150].spans[0].start_ns = (1ull << 63) + 5;
+    data.traces[150].spans[0].end_ns = (1ull << 63) + 9;
+    write_segment(&data, 1, 3, 1);
+    delete_until(&x, 99);
+    CHECK_OK(flush(&x));
+    CHECK_OK(block_reader_open_dir(download(&x, x.res.block), &r));
+    CHECK_OK(signal_of(SIGNAL_TRACES)->holds(r, &t, NULL, &holds));
+    CHECK(!holds);
+    block_reader_close(r);
+    teardown(&x);
+}
+
 /* Files of segments that this process has mapped. */
 static size_t mapped(void)
 {

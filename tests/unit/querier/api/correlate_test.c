@@ -116,3 +116,37 @@ TEST(correlate_says_which_part_failed)
     CHECK_INT(g.peers.p[0].asked, 2); /* once more, in case it was back */
     rig_down(&g);
 }
+
+#define MANY_SPANS 300000
+
+/* One piece of it takes less than a query may, but all that is made of it does not. */
+static void fill_too_much(struct rig *g)
+{
+    struct tracepiece_span *spans = mem_new_array(struct tracepiece_span, MANY_SPANS);
+    struct tracepiece_resource resource = {.schema_url = SLICE("")};
+    struct tracepiece_scope scope = {.name = SLICE("")};
+    struct tracepiece p = {.trace_id = {0x0a, [15] = 1},
+                           .n_resources = 1,
+                           .n_scopes = 1,
+                           .n_spans = MANY_SPANS,
+                           .resources = &resource,
+                           .scopes = &scope,
+                           .spans = spans};
+
+    for (uint32_t i = 0; i < MANY_SPANS; i++)
+        spans[i] = (struct tracepiece_span){.span_id = i + 1, .start_ns = T0 + i, .end_ns = T0 + i};
+    add_piece(g, &p);
+    add_piece(g, &p);
+    mem_free(spans);
+}
+
+TEST(correlate_shows_nothing_of_a_trace_that_takes_too_much_memory)
+{
+    struct rig g;
+
+    rig_up(&g, fill_too_much);
+    has(&g, "/api/correlate?trace_id=" ID, 200,
+        "\"partial\":[{\"signal\":\"traces\",\"error\":\"the trace takes more than");
+    CHECK(strstr(buf_cstr(&g.body), "\"trace\":null,\"exemplars\":[]") != NULL);
+    rig_down(&g);
+}

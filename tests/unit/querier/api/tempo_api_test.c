@@ -228,6 +228,43 @@ TEST(tempo_names_take_what_can_be_read_of_a_query)
     arena_free(a);
 }
 
+/* A source in columns, which remembers what it was asked for and has nothing. */
+static struct err *note_want(void *src, struct arena *a, const struct tracesource_request *req,
+                             struct tracesource_columns *c)
+{
+    (void)a;
+    (void)req;
+    *(unsigned *)src |= c->want->fields;
+    return NULL;
+}
+
+static struct err *say_broad(void *src, struct arena *a, const struct tracesource_request *req,
+                             bool *ret)
+{
+    (void)src;
+    (void)a;
+    (void)req;
+    *ret = true;
+    return NULL;
+}
+
+/* Columns that nobody wants are NULL. */
+TEST(tempo_names_want_the_column_they_are_of_behind_a_comment_too)
+{
+    static const struct tracesource_ops ops = {.columns = note_want, .is_broad = say_broad};
+    struct arena *a = arena_new(0);
+    unsigned fields = 0;
+    struct tracesource source = {.ops = &ops, .src = &fields, .has_filters = true};
+    struct tracescan_opts scan = {.source = &source, .req = {.end_ns = INT64_MAX}, .arena = a};
+    struct tempo_names_ask ask = {.req = {.intrinsic = TRACEQL_NAME}};
+    struct slice filter = tempo_names_filter(a, SLICE("{ .a = 1 } // b"));
+
+    CHECK(filter.len > 0);
+    CHECK_OK(tempo_names_ask(&scan, filter, SLICE("name"), &ask, 1));
+    CHECK(fields & TRACEGROUP_NAME);
+    arena_free(a);
+}
+
 /* The resource's k is the span's, too, and comes first. */
 static void fill_twice(struct rig *g)
 {

@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <math.h>
 
 #include "querier/traces/tracecompare.h"
@@ -248,6 +249,38 @@ TEST(tracemetric_compares_no_more_values_than_there_may_be)
     CHECK(!find(&set, "selection", "instrumentation:version", NULL));
     CHECK(set.n < TRACECOMPARE_MAX_VALUES + 20);
     tracemetric_free(m);
+    arena_free(a);
+}
+
+/* One attribute's values, of as many points as there may be, take three times what there may be. */
+TEST(tracemetric_compares_within_its_memory)
+{
+    static const uint8_t id[16] = {1};
+    struct arena *a = arena_new(0);
+    struct tracebuild *b = tracebuild_new(a);
+    struct tracecompare *c = tracecompare_new(TRACEMETRIC_MAX_POINTS);
+    uint32_t *points = mem_new_array(uint32_t, TRACECOMPARE_MAX_VALUES);
+    uint8_t *is_selected = mem_new_array(uint8_t, TRACECOMPARE_MAX_VALUES);
+    const struct tracecols *cols;
+    size_t before;
+
+    (void)tracebuild_resource(b);
+    (void)tracebuild_library(b, SLICE("lib"), SLICE(""));
+    tracebuild_trace(b, id);
+    for (uint64_t i = 0; i < TRACECOMPARE_MAX_VALUES; i++) {
+        struct tracebuild_span s = {.span_id = i + 1, .name = SLICE("a"), .start_ns = SECOND};
+        struct tracevalue v = {.type = TRACECELL_INT, .v.i = (int64_t)i};
+
+        (void)tracebuild_span(b, &s);
+        tracebuild_attribute(b, TRACE_SPANS, SLICE("id"), &v);
+    }
+    cols = tracebuild_end(b);
+    before = mallinfo2().uordblks + mallinfo2().hblkhd;
+    CHECK_ERR(tracecompare_add(c, cols, points, is_selected), ERR_LIMIT, "compare() takes more");
+    CHECK(mallinfo2().uordblks + mallinfo2().hblkhd < before + TRACECOMPARE_MAX_BYTES * 3 / 2);
+    tracecompare_free(c);
+    mem_free(points);
+    mem_free(is_selected);
     arena_free(a);
 }
 
