@@ -167,9 +167,8 @@ static void show_warnings(struct ctl *c, json_t *answer)
     size_t i;
     json_t *w;
 
-    json_array_foreach(json_object_get(answer, "warnings"), i, w)
-        fprintf(stderr, "orreryctl: warning: %s\n",
-                ctl_plain(c->arena, slice_cstr(ctl_json_text(w))));
+    json_array_foreach(json_object_get(answer, "warnings"), i, w) fprintf(
+        stderr, "orreryctl: warning: %s\n", ctl_plain(c->arena, slice_cstr(ctl_json_text(w))));
 }
 
 static struct err *of_metrics(struct asked *q)

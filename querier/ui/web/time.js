@@ -59,11 +59,15 @@ export function showTick(ms, step) {
 }
 
 export function timeTicks(from, to, most) {
-  const step = stepFor({ from, to }, most);
-  const offset = load("utc", false) ? 0 : new Date(from).getTimezoneOffset() * MINUTE;
-  const ticks = [];
-  for (let t = Math.ceil((from - offset) / step) * step + offset; t <= to; t += step) ticks.push(t);
-  return { ticks, step };
+  const step = stepFor({ from, to }, most), isUtc = load("utc", false);
+  const offset = (ms) => (isUtc ? 0 : new Date(ms).getTimezoneOffset() * MINUTE);
+  const ticks = [], first = offset(from);
+  // by the clock on the wall, which may be put forward or back in between
+  for (let wall = Math.ceil((from - first) / step) * step; ; wall += step) {
+    const t = wall + offset(wall + first);
+    if (!(t <= to)) return { ticks, step };
+    if (t >= from && !(t <= ticks.at(-1))) ticks.push(t);
+  }
 }
 
 export function showDuration(ms) {

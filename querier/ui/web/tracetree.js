@@ -86,7 +86,11 @@ export function rowsOf(roots, closed = new Set()) {
 // time that was its own on the path.
 export function criticalPath(root) {
   const path = new Map();
-  const put = (s, from, to) => { if (to > from) path.set(s, [...(path.get(s) ?? []), [from, to]]); };
+  const put = (s, from, to) => {
+    if (!(to > from)) return;
+    if (!path.has(s)) path.set(s, []);
+    path.get(s).push([from, to]);
+  };
   const todo = [[root, root.end]];
   while (todo.length) {
     const [s, until] = todo.pop();

@@ -1,9 +1,8 @@
-#include "deploy/orreryctl/ctl_show.h"
-
 #include <fcntl.h>
 #include <unistd.h>
 
 #include "common/base/fsx.h"
+#include "deploy/orreryctl/ctl_show.h"
 #include "tests/unit/test.h"
 
 TEST(ctl_show_tables_are_aligned_and_json_has_numbers)
