@@ -299,6 +299,16 @@ def test_hostile_data_do_not_stop_the_page(t):
     is_so(page, "logview", "Object.keys(m.fieldsOf('a'.repeat(300000)).fields)", [])
 
 
+def test_a_trace_is_a_tree(t):
+    """Also where a client and a server have one id, as in Zipkin, and where parents make a cycle."""
+    page = modules(t)
+    rows = ("((spans) => m.rowsOf(m.treeOf({resourceSpans: [{scopeSpans: [{spans: spans.map(([id, parent, kind], i) => "
+            "({spanId: id, parentSpanId: parent, kind, startTimeUnixNano: String(i), endTimeUnixNano: '9'}))}]}]}).roots).map((s) => `${s.depth} ${s.id.at(-1)} ${s.kind}`))(%s)")
+    a, b, c = (i * 16 for i in "abc")
+    is_so(page, "tracetree", rows % json.dumps([[a, "", 2], [b, a, 3], [b, a, 2], [c, b, 1]]), ["0 a server", "1 b client", "2 b server", "3 c internal"])
+    is_so(page, "tracetree", rows % json.dumps([[a, b, 1], [b, a, 1], [c, c, 1]]), ["0 c internal", "0 a internal", "1 b internal"])
+
+
 def test_queries_are_written_as_the_languages_have_them(t):
     page = modules(t)
     is_so(page, "logview", r"""m.fieldsOf('{"http.method":"GET","a":{"b-c":1},"2x":true}').fields""", {"http_method": "GET", "a_b_c": "1", "_2x": "true"})
