@@ -320,6 +320,7 @@ def test_queries_are_written_as_the_languages_have_them(t):
     is_so(page, "lang", r"""m.seriesSelector({__name__: 'http.requests', 'http.method': 'GET', job: 'a'})""", '{"http.requests", "http.method"="GET", job="a"}')
     is_so(page, "lang", "['up', 'job:up', 'http.requests'].map(m.metricName)", ["up", "job:up", '{"http.requests"}'])
     is_so(page, "lang", "['span.a.b', 'span.a b', '.x'].map(m.attributeName)", ["span.a.b", 'span."a b"', ".x"])
+    is_so(page, "rules", "[{file: 'catalogs'}, {file: 'x', language: 'logql'}].map(m.languageOf)", ["promql", "logql"])
     is_so(page, "alerts", r"""m.parseMatcher('"a=b" = "c"')""", {"name": "a=b", "value": "c", "isRegex": False, "isEqual": True})
 
 
@@ -329,6 +330,9 @@ def test_days_begin_at_midnight_when_clocks_are_put_back(t):
     ticks = "((k) => k.ticks.map((x) => m.showTick(x, k.step)))(m.timeTicks(Date.parse('%s'), Date.parse('%s'), 12))"
     days = [f"10-{d}" for d in range(20, 31)]
     is_so(page, "time", ticks % ("2026-10-20T00:00:00+02:00", "2026-10-30T00:00:00+01:00"), days)
+    is_so(page, "timepicker", "m.toParam('2026-07-01') === String(Date.parse('2026-06-30T22:00:00Z')) && m.toParam('2026-07-01 12:00:00') === String(Date.parse('2026-07-01T10:00:00Z'))", True)
+    is_so(page, "time", "[119600, 3599700, 90000, 86399000, 1e9].map(m.showDuration)", ["2 min 0 s", "60 min 0 s", "1 min 30 s", "24 h 0 min", "11 d 14 h"])
+    is_so(page, "time", "m.resolve({from: '0', to: '9'.repeat(400)}, 7200000)", {"from": 3600000, "to": 7200000})
     is_so(page, "time", ticks % ("2026-03-25T00:00:00+01:00", "2026-04-03T00:00:00+02:00"), [*(f"03-{d}" for d in range(25, 32)), "04-01", "04-02", "04-03"])
 
 
