@@ -309,6 +309,21 @@ def test_a_trace_is_a_tree(t):
     is_so(page, "tracetree", rows % json.dumps([[a, b, 1], [b, a, 1], [c, c, 1]]), ["0 c internal", "0 a internal", "1 b internal"])
 
 
+def test_a_waterfall_says_where_one_is(t):
+    """To screen readers: the span that arrow keys are at, and its place among its siblings."""
+    page = modules(t)
+    page.open(page.eval("location.origin") + "/ui/index.html")
+    said = page.eval("""Promise.all([import('/ui/waterfall.js'), import('/ui/tracetree.js')]).then(([w, m]) => {
+      const span = (id, parent) => ({spanId: String(id).padStart(16, '0'), parentSpanId: parent, startTimeUnixNano: String(id), endTimeUnixNano: '9000'});
+      const tree = m.treeOf({resourceSpans: [{scopeSpans: [{spans: [span(1, ''), ...Array.from({length: 500}, (_, i) => span(2 + i, '0000000000000001'))]}]}]});
+      const box = document.body.appendChild(document.createElement('div'));
+      const chart = w.waterfall(box, {tree, rows: m.rowsOf, path: new Map(), onSelect() {}});
+      const at = () => { const e = document.getElementById(box.querySelector('[role=tree]').getAttribute('aria-activedescendant')); return [e.getAttribute('aria-selected'), e.ariaPosInSet, e.ariaSetSize, e.ariaLevel].join(' '); };
+      return [tree.spans[0], tree.spans[3], tree.spans[500]].map((s) => { chart.select(s); return at(); });
+    })""")
+    check(said == ["true 1 1 1", "true 3 500 2", "true 500 500 2"], said)
+
+
 def test_queries_are_written_as_the_languages_have_them(t):
     page = modules(t)
     is_so(page, "logview", r"""m.fieldsOf('{"http.method":"GET","a":{"b-c":1},"2x":true}').fields""", {"http_method": "GET", "a_b_c": "1", "_2x": "true"})
