@@ -52,11 +52,6 @@ struct err *ctl_am_get(struct ctl *c)
     struct buf text = {0};
     struct err *e = ctl_http(c, "GET", PATH, NULL, SLICE_EMPTY, &text);
 
-    /* one that answers queries, too, has Prometheus' list of alerts there, and what is asked for here beside */
-    if (!e && slice_has_prefix(slice_trim(buf_slice(&text)), SLICE("{"))) {
-        buf_reset(&text);
-        e = ctl_http(c, "GET", SLICE("/alertmanager/api/v1/alerts"), NULL, SLICE_EMPTY, &text);
-    }
     if (!e)
         (void)fwrite(text.ptr, 1, text.len, stdout);
     buf_done(&text);

@@ -3,6 +3,7 @@
 #include "common/base/mem.h"
 #include "common/model/tenant.h"
 #include "common/net/http_client.h"
+#include "deploy/orreryctl/ctl_show.h"
 
 #define ADDRESS "http://127.0.0.1:9009"
 #define TIMEOUT_MS 120000
@@ -22,7 +23,8 @@ void ctl_http_url(const struct ctl *c, struct slice path, struct buf *out)
 }
 
 /* What a status that is no success says. */
-static struct err *refusal(const struct http_client_req *req, const struct http_client_reply *r)
+static struct err *refusal(struct ctl *c, const struct http_client_req *req,
+                           const struct http_client_reply *r)
 {
     struct slice text = slice_trim(buf_slice(&r->body));
     bool is_for_now = r->status >= 500 || r->status == 429;
@@ -31,8 +33,8 @@ static struct err *refusal(const struct http_client_req *req, const struct http_
                          : is_for_now       ? ERR_UNAVAILABLE
                                             : ERR_INVALID;
 
-    return err_new(code, "%s %s: %d: %.*s", req->method, req->url, r->status,
-                   (int)ORR_MIN(text.len, (size_t)MAX_SHOWN), (const char *)text.ptr);
+    return err_new(code, "%s %s: %d: %s", req->method, req->url, r->status,
+                   ctl_plain(c->arena, slice_sub(text, 0, ORR_MIN(text.len, (size_t)MAX_SHOWN))));
 }
 
 struct err *ctl_http(struct ctl *c, const char *method, struct slice path, const char *content_type,
@@ -56,7 +58,7 @@ struct err *ctl_http(struct ctl *c, const char *method, struct slice path, const
     req.url = buf_cstr(&url);
     if (!(e = err_wrap(http_client_blocking(NULL, &req, &reply), "%s %s", method, req.url))) {
         if (reply.status / 100 != 2)
-            e = refusal(&req, &reply);
+            e = refusal(c, &req, &reply);
         else if (ret)
             buf_slice_append(ret, buf_slice(&reply.body));
         http_client_reply_done(&reply);

@@ -15,7 +15,7 @@ struct err *ctl_json_get(struct ctl *c, struct slice path, bool raw, json_t **re
     *ret = NULL;
     if (!e && raw)
         (void)fwrite(text.ptr, 1, text.len, stdout);
-    else if (!e && !(*ret = json_loadb((const char *)text.ptr, text.len, 0, &why)))
+    else if (!e && !(*ret = json_loadb((const char *)text.ptr, text.len, JSON_ALLOW_NUL, &why)))
         e = err_new(ERR_INVALID, "the answer is no JSON: %s at byte %d", why.text, why.position);
     buf_done(&text);
     return e;

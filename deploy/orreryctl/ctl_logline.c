@@ -12,7 +12,7 @@
 #include "deploy/orreryctl/ctl_http.h"
 #include "deploy/orreryctl/ctl_show.h"
 
-#define TAIL_LIMIT "1000" /* lines of one question */
+#define TAIL_LIMIT 1000 /* lines of one question */
 #define TAIL_MS 1000
 #define TAIL_BACK_MS 60000 /* what is shown first */
 
@@ -24,6 +24,14 @@ struct line {
 bool ctl_logline_is_asked(const char *query)
 {
     return query[strspn(query, " \t\r\n")] == '{';
+}
+
+/* A line may have zeros in it. */
+static const char *text_of(struct arena *a, json_t *v)
+{
+    struct slice text = slice_of(json_string_value(v), json_string_length(v));
+
+    return slice_find_byte(text, 0, 0) < 0 ? ctl_json_text(v) : ctl_plain(a, text);
 }
 
 static int oldest_first(const void *a, const void *b)
@@ -48,7 +56,7 @@ struct err *ctl_logline_show(struct ctl *c, json_t *streams, int64_t *ret_last_n
 
         json_array_foreach(json_object_get(stream, "values"), k, value) vec_push(
             &lines, ((struct line){strtoll(ctl_json_text(json_array_get(value, 0)), NULL, 10),
-                                   labels, ctl_json_text(json_array_get(value, 1))}));
+                                   labels, text_of(a, json_array_get(value, 1))}));
     }
     if (lines.len)
         qsort(lines.ptr, lines.len, sizeof(lines.ptr[0]), oldest_first);
@@ -65,21 +73,31 @@ struct err *ctl_logline_show(struct ctl *c, json_t *streams, int64_t *ret_last_n
 
 /* ---- tail ---- */
 
-/* What came behind since_ns. */
-static struct err *ask_more(struct ctl *c, int64_t *since_ns)
+static size_t count_lines(json_t *streams)
+{
+    json_t *stream;
+    size_t i, n = 0;
+
+    json_array_foreach(streams, i, stream) n += json_array_size(json_object_get(stream, "values"));
+    return n;
+}
+
+/* What came behind since_ns. ret_is_full: there may be more already. */
+static struct err *ask_more(struct ctl *c, int64_t *since_ns, bool *ret_is_full)
 {
     struct buf path = {0};
-    json_t *answer;
+    json_t *answer, *streams;
     struct err *e;
 
-    buf_str(&path, "/loki/api/v1/query_range?limit=" TAIL_LIMIT "&direction=forward&query=");
+    buf_printf(&path, "/loki/api/v1/query_range?limit=%d&direction=forward&query=", TAIL_LIMIT);
     http_escape(slice_cstr(c->args[0]), &path);
     buf_printf(&path, "&start=%" PRId64 "&end=%" PRId64, *since_ns + 1,
                (int64_t)(clock_wall_ms(&clock_system) * NS_PER_MS));
     e = ctl_json_get(c, buf_slice(&path), false, &answer);
+    streams = json_object_get(json_object_get(answer, "data"), "result");
+    *ret_is_full = count_lines(streams) >= TAIL_LIMIT;
     if (!e)
-        e = ctl_logline_show(c, json_object_get(json_object_get(answer, "data"), "result"),
-                             since_ns);
+        e = ctl_logline_show(c, streams, since_ns);
     json_decref(answer);
     buf_done(&path);
     return e;
@@ -99,10 +117,12 @@ struct err *ctl_tail(struct ctl *c)
         until_ms = clock_wall_ms(&clock_system) + for_ns / NS_PER_MS;
     }
     while (!e && clock_wall_ms(&clock_system) < until_ms) {
-        e = ask_more(c, &since_ns);
+        bool is_full;
+
+        e = ask_more(c, &since_ns, &is_full);
         if (fflush(stdout) != 0 && !e)
             e = err_errno(ERR_IO, "standard output");
-        if (!e)
+        if (!e && !is_full) /* else it would never keep up with more than a thousand a second */
             (void)usleep(TAIL_MS * 1000);
     }
     return e;

@@ -162,13 +162,13 @@ static struct err *show_numbers(struct asked *q, json_t *data)
     return NULL;
 }
 
-static void show_warnings(json_t *answer)
+static void show_warnings(struct ctl *c, json_t *answer)
 {
     size_t i;
     json_t *w;
 
-    json_array_foreach(json_object_get(answer, "warnings"), i, w)
-        fprintf(stderr, "orreryctl: warning: %s\n", ctl_json_text(w));
+    json_array_foreach(json_object_get(answer, "warnings"), i, w) fprintf(
+        stderr, "orreryctl: warning: %s\n", ctl_plain(c->arena, slice_cstr(ctl_json_text(w))));
 }
 
 static struct err *of_metrics(struct asked *q)
@@ -187,7 +187,7 @@ static struct err *of_metrics(struct asked *q)
     }
     e = ask(q, &path, &answer);
     if (!e && answer) {
-        show_warnings(answer);
+        show_warnings(q->ctl, answer);
         e = show_numbers(q, json_object_get(answer, "data"));
     }
     json_decref(answer);
@@ -217,7 +217,7 @@ static struct err *of_logs(struct asked *q)
     e = ask(q, &path, &answer);
     data = json_object_get(answer, "data");
     if (!e && answer) {
-        show_warnings(answer);
+        show_warnings(c, answer);
         e = is_lines ? ctl_logline_show(c, json_object_get(data, "result"), NULL)
                      : show_numbers(q, data);
     }

@@ -45,13 +45,53 @@ static const char *name_of(const struct ctl_table *t, size_t col)
     return t->names[col] + is_number(t, col);
 }
 
+/* How many bytes a control character takes at the begin of s; 0: there is none. */
+static size_t control_len(struct slice s, bool keeps_breaks)
+{
+    uint8_t c = s.ptr[0];
+
+    if (c == 0xc2 && s.len > 1 && s.ptr[1] >= 0x80 && s.ptr[1] < 0xa0)
+        return 2;
+    if (keeps_breaks && (c == '\n' || c == '\t'))
+        return 0;
+    return c < 0x20 || c == 0x7f;
+}
+
+static void put_plain(struct buf *out, struct slice text, bool keeps_breaks)
+{
+    for (size_t i = 0, n; i < text.len; i += ORR_MAX(n, (size_t)1)) {
+        n = control_len(slice_from(text, i), keeps_breaks);
+        if (n == 0)
+            buf_byte(out, text.ptr[i]);
+        else
+            buf_printf(out, n == 1 ? "\\x%02x" : "\\u%04x", text.ptr[i + n - 1]);
+    }
+}
+
+const char *ctl_plain(struct arena *a, struct slice text)
+{
+    struct buf out = {0};
+    const char *ret;
+
+    put_plain(&out, text, false);
+    ret = arena_cstr(a, buf_slice(&out));
+    buf_done(&out);
+    return ret;
+}
+
+static const char *cell_of(const struct ctl_table *t, size_t row, size_t col)
+{
+    const char *text = t->rows[row][col];
+
+    return text ? ctl_plain(t->arena, slice_cstr(text)) : "-";
+}
+
 static size_t width_of(const struct ctl_table *t, size_t col)
 {
     size_t w = strlen(name_of(t, col));
 
     for (size_t i = 0; i < t->n_rows; i++)
-        if (t->rows[i][col])
-            w = ORR_MAX(w, strlen(t->rows[i][col]));
+        w = ORR_MAX(w, strlen(cell_of(t, i, col)));
     return w;
 }
 
@@ -79,7 +119,7 @@ void ctl_table_text(const struct ctl_table *t, struct buf *out)
         put_cell(t, out, k, width[k], name_of(t, k));
     for (size_t i = 0; i < t->n_rows; i++)
         for (size_t k = 0; k < t->n; k++)
-            put_cell(t, out, k, width[k], t->rows[i][k] ? t->rows[i][k] : "-");
+            put_cell(t, out, k, width[k], cell_of(t, i, k));
 }
 
 void ctl_table_json(const struct ctl_table *t, struct buf *out)
@@ -162,13 +202,15 @@ static void clear_bar(void)
 
 static ORR_PRINTF(1, 0) void say(const char *fmt, va_list ap)
 {
-    struct buf b = {0};
+    struct buf text = {0}, b = {0};
 
     clear_bar();
-    buf_vprintf(&b, fmt, ap);
+    buf_vprintf(&text, fmt, ap);
+    put_plain(&b, buf_slice(&text), true);
     buf_byte(&b, '\n');
     (void)fwrite(b.ptr, 1, b.len, stdout);
     (void)fflush(stdout);
+    buf_done(&text);
     buf_done(&b);
 }
 

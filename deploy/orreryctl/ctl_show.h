@@ -29,7 +29,11 @@ const char *ctl_time(struct arena *a, int64_t ms);
 const char *ctl_bytes(struct arena *a, uint64_t n);
 const char *ctl_u64(struct arena *a, uint64_t n);
 
-/* A line on standard output, the bar out of its way. */
+/* text in one line of a terminal: of what systems say of themselves, nothing may steer it. Control characters, those of C1 and ends of
+ * lines too, are shown as "\x1b", "\u009b". A copy in the arena. */
+const char *ctl_plain(struct arena *a, struct slice text);
+
+/* A line on standard output, the bar out of its way. Control characters as of ctl_plain(), but for tabs and ends of lines. */
 void ctl_say(const char *fmt, ...) ORR_PRINTF(1, 2);
 /* As well, and it counts: the call ends with CTL_WRONG. */
 void ctl_wrong(struct ctl *c, const char *fmt, ...) ORR_PRINTF(2, 3);

@@ -40,7 +40,7 @@ static int by_start(const void *a, const void *b)
 
 static const char *copy(struct tree *t, json_t *v)
 {
-    return arena_cstr(t->ctl->arena, slice_cstr(ctl_json_text(v)));
+    return ctl_plain(t->ctl->arena, slice_cstr(ctl_json_text(v)));
 }
 
 static int64_t time_of(json_t *span, const char *name)

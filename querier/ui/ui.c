@@ -42,10 +42,9 @@ static const struct ui_file *find(struct slice name)
 
 static void safety_headers(struct http_request *r)
 {
-    http_reply_header(
-        r, "Content-Security-Policy",
-        SLICE("default-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:; "
-              "frame-ancestors 'self'; base-uri 'none'; form-action 'self'"));
+    http_reply_header(r, "Content-Security-Policy",
+                      SLICE("default-src 'self'; img-src 'self' data:; frame-ancestors 'self'; "
+                            "base-uri 'none'; form-action 'self'"));
     http_reply_header(r, "X-Content-Type-Options", SLICE("nosniff"));
     http_reply_header(r, "Referrer-Policy", SLICE("same-origin"));
 }

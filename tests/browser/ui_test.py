@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
 """The web UI in Chromium: each page on the data of orreryctl demo, the way from an alert to its cause, and what every page must be: nothing asked of
 anybody else, no error in the console, names for all that can be pressed, text that can be read. SHOTS=DIR keeps a picture of each."""
+import functools
+import http.server
 import json
 import os
 import sys
+import threading
 import time
 import urllib.parse
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from browser import Browser  # noqa: E402
-from orrery_test import BIN, Process, Single, api, check, http_call, main, push_ok, wait_for  # noqa: E402
+from orrery_test import BIN, ROOT, Process, Single, api, check, http_call, main, push_ok, wait_for  # noqa: E402
 
 SHOTS = os.environ.get("SHOTS")
 CONFIG = """route: {receiver: nobody, group_by: [alertname]}
@@ -263,6 +266,92 @@ def test_zoom_by_mouse_and_back(t):
     check(page.eval("(() => { const p = new URLSearchParams(location.search); return p.get('to') - p.get('from'); })()") < 1200000, "zoomed too little")
     page.eval("history.back()")
     page.wait("!new URLSearchParams(location.search).has('from') || new URLSearchParams(location.search).get('from').startsWith('now')")
+
+
+class Files(http.server.SimpleHTTPRequestHandler):
+    """The modules alone, as /ui/ has them."""
+
+    def translate_path(self, path):
+        return super().translate_path(path.removeprefix("/ui"))
+
+    def log_message(self, *args):
+        pass
+
+
+def modules(t):
+    """A page that can import the modules, without an orrery."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Files, directory=os.path.join(ROOT, "querier", "ui", "web")))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return Browser(t).page(f"http://127.0.0.1:{server.server_port}/ui/icon.svg")
+
+
+def is_so(page, module, js, want):
+    got = page.eval(f"import('/ui/{module}.js').then((m) => JSON.stringify({js}))")
+    check(json.loads(got) == want, f"{module}: {js}: {got}, not {json.dumps(want)}")
+
+
+def test_hostile_data_do_not_stop_the_page(t):
+    """Numbers a rounding apart, a trace of a loop, words of hundreds of kilobytes: each took minutes or all memory, or has a bound now."""
+    page = modules(t)
+    for low, high in (("0.3", "0.1 + 0.2"), ("1.7e18", "1.7e18 + 256"), ("-1e300", "-1e300"), ("0", "0"), ("0", "5e-324"), ("1e17", "1e17 + 64")):
+        is_so(page, "number", f"m.niceTicks({low}, {high}, 6).length < 20", True)
+    is_so(page, "number", "m.niceTicks(0, 10, 5)", [0, 2, 4, 6, 8, 10])
+    loop = "((s) => { const began = performance.now(); return m.criticalPath(s).get(s).length === 100000 && performance.now() - began < 10000; })"
+    is_so(page, "tracetree", f"{loop}({{start: 0, end: 200000, children: Array.from({{length: 100000}}, (_, i) => ({{start: 2 * i, end: 2 * i + 1, children: []}}))}})", True)
+    is_so(page, "lang", "m.tokens('logql', '1' + 'a'.repeat(200) + '_').map((k) => k.text).join('').length", 202)
+    is_so(page, "logview", "Object.keys(m.fieldsOf('a'.repeat(300000)).fields)", [])
+
+
+def test_a_trace_is_a_tree(t):
+    """Also where a client and a server have one id, as in Zipkin, and where parents make a cycle."""
+    page = modules(t)
+    rows = ("((spans) => m.rowsOf(m.treeOf({resourceSpans: [{scopeSpans: [{spans: spans.map(([id, parent, kind], i) => "
+            "({spanId: id, parentSpanId: parent, kind, startTimeUnixNano: String(i), endTimeUnixNano: '9'}))}]}]}).roots).map((s) => `${s.depth} ${s.id.at(-1)} ${s.kind}`))(%s)")
+    a, b, c = (i * 16 for i in "abc")
+    is_so(page, "tracetree", rows % json.dumps([[a, "", 2], [b, a, 3], [b, a, 2], [c, b, 1]]), ["0 a server", "1 b client", "2 b server", "3 c internal"])
+    is_so(page, "tracetree", rows % json.dumps([[a, b, 1], [b, a, 1], [c, c, 1]]), ["0 c internal", "0 a internal", "1 b internal"])
+
+
+def test_a_waterfall_says_where_one_is(t):
+    """To screen readers: the span that arrow keys are at, and its place among its siblings."""
+    page = modules(t)
+    page.open(page.eval("location.origin") + "/ui/index.html")
+    said = page.eval("""Promise.all([import('/ui/waterfall.js'), import('/ui/tracetree.js')]).then(([w, m]) => {
+      const span = (id, parent) => ({spanId: String(id).padStart(16, '0'), parentSpanId: parent, startTimeUnixNano: String(id), endTimeUnixNano: '9000'});
+      const tree = m.treeOf({resourceSpans: [{scopeSpans: [{spans: [span(1, ''), ...Array.from({length: 500}, (_, i) => span(2 + i, '0000000000000001'))]}]}]});
+      const box = document.body.appendChild(document.createElement('div'));
+      const chart = w.waterfall(box, {tree, rows: m.rowsOf, path: new Map(), onSelect() {}});
+      const at = () => { const e = document.getElementById(box.querySelector('[role=tree]').getAttribute('aria-activedescendant')); return [e.getAttribute('aria-selected'), e.ariaPosInSet, e.ariaSetSize, e.ariaLevel].join(' '); };
+      return [tree.spans[0], tree.spans[3], tree.spans[500]].map((s) => { chart.select(s); return at(); });
+    })""")
+    check(said == ["true 1 1 1", "true 3 500 2", "true 500 500 2"], said)
+
+
+def test_queries_are_written_as_the_languages_have_them(t):
+    page = modules(t)
+    is_so(page, "logview", r"""m.fieldsOf('{"http.method":"GET","a":{"b-c":1},"2x":true}').fields""", {"http_method": "GET", "a_b_c": "1", "_2x": "true"})
+    is_so(page, "logview", r"""m.fieldsOf('user-id=5 took="1 s" http.status=200').fields""", {"user_id": "5", "took": "1 s", "http_status": "200"})
+    is_so(page, "logview", r"""m.narrowed('{app="a}b"} |= "x"', 'label', 'pod', 'p"q', '=')""", r'{app="a}b", pod="p\"q"} |= "x"')
+    is_so(page, "logview", r"""m.narrowed('{}', 'label', 'pod', 'p', '!=')""", '{pod!="p"}')
+    is_so(page, "logview", r"""m.narrowed('{a="b"}', 'field', 'x', '1', '=', 'json')""", '{a="b"} | json | x="1"')
+    is_so(page, "lang", r"""m.seriesSelector({__name__: 'up', job: 'a"b'})""", r'up{job="a\"b"}')
+    is_so(page, "lang", r"""m.seriesSelector({__name__: 'http.requests', 'http.method': 'GET', job: 'a'})""", '{"http.requests", "http.method"="GET", job="a"}')
+    is_so(page, "lang", "['up', 'job:up', 'http.requests'].map(m.metricName)", ["up", "job:up", '{"http.requests"}'])
+    is_so(page, "lang", "['span.a.b', 'span.a b', '.x'].map(m.attributeName)", ["span.a.b", 'span."a b"', ".x"])
+    is_so(page, "rules", "[{file: 'catalogs'}, {file: 'x', language: 'logql'}].map(m.languageOf)", ["promql", "logql"])
+    is_so(page, "alerts", r"""m.parseMatcher('"a=b" = "c"')""", {"name": "a=b", "value": "c", "isRegex": False, "isEqual": True})
+
+
+def test_days_begin_at_midnight_when_clocks_are_put_back(t):
+    page = modules(t)
+    page.call("Emulation.setTimezoneOverride", timezoneId="Europe/Berlin")
+    ticks = "((k) => k.ticks.map((x) => m.showTick(x, k.step)))(m.timeTicks(Date.parse('%s'), Date.parse('%s'), 12))"
+    days = [f"10-{d}" for d in range(20, 31)]
+    is_so(page, "time", ticks % ("2026-10-20T00:00:00+02:00", "2026-10-30T00:00:00+01:00"), days)
+    is_so(page, "timepicker", "m.toParam('2026-07-01') === String(Date.parse('2026-06-30T22:00:00Z')) && m.toParam('2026-07-01 12:00:00') === String(Date.parse('2026-07-01T10:00:00Z'))", True)
+    is_so(page, "time", "[119600, 3599700, 90000, 86399000, 1e9].map(m.showDuration)", ["2 min 0 s", "60 min 0 s", "1 min 30 s", "24 h 0 min", "11 d 14 h"])
+    is_so(page, "time", "m.resolve({from: '0', to: '9'.repeat(400)}, 7200000)", {"from": 3600000, "to": 7200000})
+    is_so(page, "time", ticks % ("2026-03-25T00:00:00+01:00", "2026-04-03T00:00:00+02:00"), [*(f"03-{d}" for d in range(25, 32)), "04-01", "04-02", "04-03"])
 
 
 FRAMES = """(async () => {

@@ -64,6 +64,16 @@ def test_a_tail_shows_what_comes(t):
     tail.kill()
 
 
+def test_no_line_steers_the_terminal(t):
+    """Control characters of a log line are shown, not sent; zeros end neither a line nor an answer."""
+    o = Single(t, args=("--auth.mode=optional",)).wait_ready()
+    body = {"streams": [{"stream": {"app": "evil"}, "values": [[str(time.time_ns()), "a\x1b[2Jb\0c\u009bd"]]}]}
+    r = http_call(o.addr, "POST", "/loki/api/v1/push", json.dumps(body), {"Content-Type": "application/json"})
+    check(r.status == 204, r.text)
+    out = ctl(o, "query", '{app="evil"}', "--language=logql")
+    check(out.endswith("a\\x1b[2Jb\\x00c\\u009bd\n"), repr(out))
+
+
 def test_errors_say_what_is_wrong(t):
     o = rig(t)
     check("unclosed left parenthesis" in ctl(o, "query", "sum(", status=1), "PromQL")

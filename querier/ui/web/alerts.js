@@ -3,6 +3,7 @@
 
 import { add, button, el, empty, fill, say, table, trouble } from "./dom.js";
 import { ask, getJson, isAborted, send, tenant } from "./http.js";
+import { labelName } from "./lang.js";
 import { change, href } from "./router.js";
 import { ago, parseDuration, showTime } from "./time.js";
 import { load, save } from "./store.js";
@@ -55,7 +56,7 @@ async function showAlerts(box, signal, params) {
 }
 
 function matcherText(m) {
-  return `${m.name}${m.isEqual === false ? (m.isRegex ? "!~" : "!=") : m.isRegex ? "=~" : "="}${JSON.stringify(m.value)}`;
+  return `${labelName(m.name)}${m.isEqual === false ? (m.isRegex ? "!~" : "!=") : m.isRegex ? "=~" : "="}${JSON.stringify(m.value)}`;
 }
 
 // "a=b", one a line, with = != =~ !~, the value quoted or not.
@@ -67,7 +68,7 @@ export function parseMatcher(line) {
 }
 
 function silenceForm(labels, done) {
-  const matchers = el("textarea", { rows: Math.max(2, Object.keys(labels).length), class: "code", value: Object.entries(labels).map(([k, v]) => `${k}=${JSON.stringify(v)}`).join("\n"), required: true });
+  const matchers = el("textarea", { rows: Math.max(2, Object.keys(labels).length), class: "code", value: Object.entries(labels).map(([k, v]) => `${labelName(k)}=${JSON.stringify(v)}`).join("\n"), required: true });
   const length = el("input", { type: "text", value: "2h", size: 6 }), by = el("input", { type: "text", value: load("author", tenant()), required: true });
   const comment = el("input", { type: "text", size: 40, required: true }), error = el("div"), count = el("span", { class: "dim" });
   const preview = async () => {

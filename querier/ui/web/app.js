@@ -67,7 +67,12 @@ function refreshBox() {
 function arm() {
   clearInterval(refreshTimer);
   const every = { "5s": 5000, "15s": 15000, "1m": 60000, "5m": 300000 }[load("refresh", "off")];
-  if (every) refreshTimer = setInterval(() => { if (!document.hidden) render(); }, every);
+  if (every) refreshTimer = setInterval(() => { if (!document.hidden && !isBusy()) render(); }, every);
+}
+
+// What is being written or read would be lost by showing the page anew; a tail goes on by itself.
+function isBusy() {
+  return here().params.get("view") === "tail" || main.querySelector("dialog[open]") || (main.contains(document.activeElement) && document.activeElement.matches("input, textarea, select"));
 }
 
 function top(page) {

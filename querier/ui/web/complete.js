@@ -1,7 +1,7 @@
 // What may stand where the cursor is: words of the language, names and values that the tenant's data have.
 
 import { ask, getJson } from "./http.js";
-import { context, LANGS } from "./lang.js";
+import { attributeName, context, labelName, LANGS, metricName } from "./lang.js";
 import { resolvedRange } from "./router.js";
 import { inSeconds, inNanos } from "./time.js";
 
@@ -84,12 +84,13 @@ export async function proposals(lang, before) {
       : { text: v, insert: c.quoted ? JSON.stringify(v).slice(1, -1) : JSON.stringify(v), kind: "value" }));
   } else if (c.what === "label") {
     const labels = await once(`${lang} l ${closed(c.selector)}`, () => source.labels(c.selector));
-    list = labels.map((l) => ({ text: l, insert: l, kind: "label" }));
+    const written = { promql: labelName, traceql: attributeName }[lang] ?? ((l) => l);
+    list = labels.map((l) => ({ text: l, insert: written(l), kind: "label" }));
     if (lang === "traceql") list.push(...LANGS.traceql.intrinsics.map((i) => ({ text: i, insert: i, kind: "label" })));
   } else {
     const names = await once(`${lang} n`, () => source.names());
     list = [...LANGS[lang].functions.map((f) => ({ text: f, insert: `${f}(`, kind: "function" })),
-      ...LANGS[lang].keywords.map((k) => ({ text: k, insert: k, kind: "keyword" })), ...names.map((n) => ({ text: n, insert: n, kind: "name" }))];
+      ...LANGS[lang].keywords.map((k) => ({ text: k, insert: k, kind: "keyword" })), ...names.map((n) => ({ text: n, insert: metricName(n), kind: "name" }))];
   }
   return { list: rank(c.word, list), replace: c.word.length };
 }

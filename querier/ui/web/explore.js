@@ -1,6 +1,6 @@
 // Explore: a query in one of three languages, and what answers it. The address holds language and queries.
 
-import { add, button, el } from "./dom.js";
+import { add, button, el, trouble } from "./dom.js";
 import { change, here, href } from "./router.js";
 import { editor } from "./editor.js";
 import { LANGS } from "./lang.js";
@@ -57,6 +57,6 @@ export function show(root, params, signal) {
       // of the i-th query: marked in its editor
       fail: (i, e) => { if (!isAborted(e)) editors[i]?.fail(e.message); },
     }) ?? leave;
-  });
+  }).catch((e) => { if (!signal.aborted) result.replaceChildren(trouble(e)); });
   return () => leave();
 }

@@ -7,10 +7,10 @@ import { fieldsBox } from "./logfields.js";
 import { labelsText, color, parseValue } from "./number.js";
 import { lineRow, linesOf, logList, msOf, narrowed, selectorOf } from "./logview.js";
 import { change, resolvedRange } from "./router.js";
-import { inNanos, MINUTE, stepFor } from "./time.js";
+import { inNanos, MINUTE, showTime, stepFor } from "./time.js";
 import { plot } from "./plot.js";
 
-const LIMIT = 500, BARS = 60, POINTS = 600, TAIL_MAX = 1000, AROUND = 25, POLL_MS = 1000;
+const LIMIT = 500, BARS = 60, POINTS = 600, TAIL_MAX = 1000, TAIL_ASK = 1000, AROUND = 25, POLL_MS = 1000;
 const APART = { "X-Loki-Response-Encoding-Flags": "categorize-labels" };
 const LEVEL_COLORS = { critical: "#b3261e", fatal: "#b3261e", error: "#d9483b", warn: "#d98e2b", warning: "#d98e2b", info: "#3f8fd2", debug: "#7c8b99", trace: "#a9b4be" };
 
@@ -59,10 +59,10 @@ function tail(query, onLines, onEnd, signal) {
   let since = BigInt(Date.now() - MINUTE) * 1000000n, timer;
   const poll = async () => {
     try {
-      const lines = linesOf((await ask("/loki/api/v1/query_range", { query, start: String(since), end: inNanos(Date.now()), limit: 1000, direction: "forward" }, signal, APART)).data.result);
+      const lines = linesOf((await ask("/loki/api/v1/query_range", { query, start: String(since), end: inNanos(Date.now()), limit: TAIL_ASK, direction: "forward" }, signal, APART)).data.result);
       if (lines.length) since = BigInt(lines[0].ns) + 1n;
       onLines(lines);
-      timer = setTimeout(poll, POLL_MS);
+      timer = setTimeout(poll, lines.length < TAIL_ASK ? POLL_MS : 0);
     } catch (e) { onEnd(isAborted(e) ? "" : e.message); }
   };
   poll();
@@ -103,12 +103,19 @@ async function showLines(box, query, range, signal, cleanups, narrow) {
   if (!lines.length) { fill(list, empty("No lines in this range.")); return drawn; }
   const ol = logList(lines, actions);
   const older = button("Older lines", async () => {
-    const more = await page(lines[lines.length - 1].ns);
-    if (!more.length) { older.disabled = true; say("There are no older lines in this range"); return; }
-    lines.push(...more);
-    ol.append(...more.map((l) => lineRow(l, actions)));
+    older.disabled = true; // pressed twice, it would bring the same twice
+    try {
+      const more = await page(lines[lines.length - 1].ns);
+      if (!more.length) { say("There are no older lines in this range"); return; }
+      lines.push(...more);
+      ol.append(...more.map((l) => lineRow(l, actions)));
+      older.disabled = false;
+    } catch (e) {
+      older.disabled = false;
+      if (!isAborted(e)) say(e.message);
+    }
   });
-  fill(list, el("p", { class: "dim" }, `${lines.length} lines${lines.length === LIMIT ? ", the newest" : ""}: ${new Date(msOf(lines.at(-1).ns)).toLocaleTimeString()} to ${new Date(msOf(lines[0].ns)).toLocaleTimeString()}`),
+  fill(list, el("p", { class: "dim" }, `${lines.length} lines${lines.length === LIMIT ? ", the newest" : ""}: ${showTime(msOf(lines.at(-1).ns))} to ${showTime(msOf(lines[0].ns))}`),
     ol, lines.length === LIMIT && older);
   return drawn;
 }

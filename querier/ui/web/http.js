@@ -72,19 +72,6 @@ export async function ask(path, params, signal, more) {
   return { data: body.data, warnings: [...(body.warnings ?? []), ...(body.infos ?? [])] };
 }
 
-// One at a time: a newer question cancels the older one.
-export function latest() {
-  let control = null;
-  return {
-    begin() {
-      control?.abort();
-      control = new AbortController();
-      return control.signal;
-    },
-    stop() { control?.abort(); },
-  };
-}
-
 export function isAborted(e) {
   return e?.name === "AbortError";
 }

@@ -26,7 +26,7 @@ export const LANGS = {
 
 const TOKEN = {
   promql: /(?<comment>#[^\n]*)|(?<string>"(?:[^"\\\n]|\\.)*"?|'(?:[^'\\\n]|\\.)*'?|`[^`]*`?)|(?<number>\b(?:0x[\da-f]+|(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?(?:ms|[smhdwy])?(?:\d+(?:ms|[smhdwy]))*)\b)|(?<word>[A-Za-z_:][\w:]*)|(?<op>=~|!~|!=|==|>=|<=|[-+*\/%^<>=@])|(?<punct>[()[\]{},])/gi,
-  logql: /(?<comment>#[^\n]*)|(?<string>"(?:[^"\\\n]|\\.)*"?|`[^`]*`?)|(?<number>\b\d[\d.]*(?:e[-+]?\d+)?(?:[a-z]+\d*)*\b)|(?<word>[A-Za-z_]\w*)|(?<op>\|=|\|~|\|>|!>|!~|!=|=~|==|>=|<=|\||[-+*\/%^<>=@])|(?<punct>[()[\]{},])/gi,
+  logql: /(?<comment>#[^\n]*)|(?<string>"(?:[^"\\\n]|\\.)*"?|`[^`]*`?)|(?<number>\b\d[\d.]*(?:e[-+]?\d+)?(?:[a-z][a-z\d]*)?\b)|(?<word>[A-Za-z_]\w*)|(?<op>\|=|\|~|\|>|!>|!~|!=|=~|==|>=|<=|\||[-+*\/%^<>=@])|(?<punct>[()[\]{},])/gi,
   traceql: /(?<comment>\/\/[^\n]*)|(?<string>"(?:[^"\\\n]|\\.)*"?|`[^`]*`?)|(?<number>\b\d[\d.]*(?:ns|us|µs|ms|[smh])?(?:\d+(?:ms|[smh]))*\b)|(?<word>(?:(?:resource|span|event|link|instrumentation|parent|trace)[.:])?\.?[A-Za-z_][\w.:\/-]*|\.[A-Za-z_][\w.\/-]*)|(?<op>!>>|!<<|!>|!<|!~|&>>|&<<|&>|&<|&~|>>|<<|=~|!=|>=|<=|&&|\|\||\||[-+*\/%^<>=~!])|(?<punct>[()[\]{},])/gi,
 };
 
@@ -103,4 +103,27 @@ export function errorAt(message, query) {
 
 export function quote(text) {
   return JSON.stringify(text);
+}
+
+// The name of a label as PromQL and matchers of alerts take it: what is not of letters, digits and _ is quoted.
+export function labelName(name) {
+  return /^[A-Za-z_]\w*$/.test(name) ? name : quote(name);
+}
+
+// The name of a metric where one may stand alone.
+export function metricName(name) {
+  return /^[A-Za-z_:][\w:]*$/.test(name) ? name : `{${quote(name)}}`;
+}
+
+// A series as a selector of PromQL.
+export function seriesSelector(labels) {
+  const { __name__: name = "", ...rest } = labels;
+  const isPlain = !metricName(name).startsWith("{");
+  return `${isPlain ? name : ""}{${[...(name && !isPlain ? [quote(name)] : []), ...Object.entries(rest).map(([k, v]) => `${labelName(k)}=${quote(v)}`)].join(", ")}}`;
+}
+
+// scope.name or .name of TraceQL.
+export function attributeName(name) {
+  const dot = name.indexOf(".");
+  return dot < 0 || /^[A-Za-z_][\w.:/-]*$/.test(name.slice(dot + 1)) ? name : `${name.slice(0, dot + 1)}${quote(name.slice(dot + 1))}`;
 }

@@ -5,7 +5,7 @@
 
 import { add, button, el, fill } from "./dom.js";
 import { href } from "./router.js";
-import { quote } from "./lang.js";
+import { quote, tokens } from "./lang.js";
 import { showTime } from "./time.js";
 
 const LEVELS = { critical: "bad", fatal: "bad", error: "bad", err: "bad", warn: "warn", warning: "warn", info: "info", debug: "dim", trace: "dim" };
@@ -28,6 +28,11 @@ export function levelOf(l) {
   return (l.meta.detected_level ?? l.labels.detected_level ?? l.parsed.level ?? l.labels.level ?? "").toLowerCase();
 }
 
+// As the parsers of LogQL name what they find: http.method is http_method.
+function fieldName(name) {
+  return name.replace(/[^A-Za-z0-9_]/g, "_").replace(/^(?=\d)/, "_");
+}
+
 // The fields of a line that is JSON or logfmt: {name: text}, nested names joined by _.
 export function fieldsOf(line) {
   const out = {};
@@ -35,7 +40,7 @@ export function fieldsOf(line) {
     if (Object.keys(out).length >= FIELDS_MAX) return;
     if (value && typeof value === "object" && !Array.isArray(value))
       for (const [k, v] of Object.entries(value)) walk(v, path ? `${path}_${k}` : k);
-    else if (path && !Array.isArray(value)) out[path] = String(value);
+    else if (path && !Array.isArray(value)) out[fieldName(path)] = String(value);
   };
   if (line.trimStart().startsWith("{")) {
     try {
@@ -43,8 +48,9 @@ export function fieldsOf(line) {
       return { parser: "json", fields: out };
     } catch { /* it only looks like JSON */ }
   }
-  for (const [, k, q, v] of line.matchAll(/([A-Za-z_][\w.]*)=(?:"((?:[^"\\]|\\.)*)"|([^\s"]*))/g))
-    if (Object.keys(out).length < FIELDS_MAX) out[k.replaceAll(".", "_")] = q ?? v;
+  // a name begins where a word does, so that a long word is gone through once, not once from each of its letters
+  for (const [, k, q, v] of line.matchAll(/(?<![\w./-])([A-Za-z_][\w./-]*)=(?:"((?:[^"\\]|\\.)*)"|([^\s"]*))/g))
+    if (Object.keys(out).length < FIELDS_MAX) out[fieldName(k)] = q ?? v;
   return { parser: Object.keys(out).length ? "logfmt" : null, fields: out };
 }
 
@@ -58,13 +64,24 @@ export function selectorOf(labels) {
   return `{${Object.entries(labels).filter(([k]) => k !== "detected_level").map(([k, v]) => `${k}=${quote(v)}`).join(", ")}}`;
 }
 
+// Where the braces of its first selector stand; values may have braces, too.
+function selectorIn(query) {
+  let at = 0, from = -1;
+  for (const t of tokens("logql", query)) {
+    if (t.kind === "punct" && t.text === "{" && from < 0) from = at;
+    if (t.kind === "punct" && t.text === "}" && from >= 0) return [from, at];
+    at += t.text.length;
+  }
+  return [-1, -1];
+}
+
 // The query with one more condition. Labels of the stream go into its selector, all else behind.
 export function narrowed(query, kind, name, value, op, parser) {
   if (kind === "label") {
-    const m = /\{([^}]*)\}/.exec(query);
-    if (!m) return query;
-    const inside = m[1].trim().replace(/,$/, "");
-    return `${query.slice(0, m.index)}{${inside ? inside + ", " : ""}${name}${op}${quote(value)}}${query.slice(m.index + m[0].length)}`;
+    const [from, to] = selectorIn(query);
+    if (to < 0) return query;
+    const inside = query.slice(from + 1, to).trim().replace(/,$/, "");
+    return `${query.slice(0, from)}{${inside ? inside + ", " : ""}${name}${op}${quote(value)}${query.slice(to)}`;
   }
   const parse = kind === "field" && parser && !new RegExp(`\\|\\s*${parser}\\b`).test(query) ? ` | ${parser}` : "";
   return `${query}${parse} | ${name}${op}${quote(value)}`;

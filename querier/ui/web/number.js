@@ -18,8 +18,13 @@ export function showBytes(v) {
   return `${+(v / 1024 ** i).toPrecision(3)} ${units[i]}`;
 }
 
+// Whether they are as good as one: what is between them is the noise of sums of fractions, and too little for steps between them to be told apart.
+export function isSame(min, max) {
+  return !(max - min > Math.max(Math.abs(min), Math.abs(max)) * 1e-14);
+}
+
 export function niceTicks(min, max, most) {
-  if (!(max > min)) {
+  if (isSame(min, max)) {
     const pad = Math.abs(min) || 1;
     return niceTicks(min - pad / 2, min + pad / 2, most);
   }

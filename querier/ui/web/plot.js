@@ -8,7 +8,7 @@
 // series of thousands of points stay smooth and no peak is lost. Drag: zoom; with shift: move; double click: twice the time.
 
 import { el, fill } from "./dom.js";
-import { niceTicks, showNumber } from "./number.js";
+import { isSame, niceTicks, showNumber } from "./number.js";
 import { cssColor, drawExemplars, drawMarks, markAt, NEAR, nearest, tipOf } from "./overlay.js";
 import { showTick, showTime, timeTicks } from "./time.js";
 
@@ -68,7 +68,7 @@ function bounds(series) {
       }
   if (min === Infinity) return [0, 1];
   if (min > 0 && min < max / 2) min = 0;
-  if (min === max) return min === 0 ? [0, 1] : [Math.min(0, min), Math.max(0, max)];
+  if (isSame(min, max)) return min === 0 ? [0, 1] : [Math.min(0, min), Math.max(0, max)];
   return [min, max + (max - min) * 0.05];
 }
 

@@ -7,6 +7,10 @@ import { ago, showDuration } from "./time.js";
 
 const PAGE = 200;
 
+export function languageOf(group) {
+  return group.language === "logql" ? "logql" : "promql";
+}
+
 function rule(r, lang) {
   const bad = r.health && r.health !== "ok" && r.health !== "unknown";
   return el("li", { class: `rule ${r.state ?? ""}` },
@@ -28,7 +32,7 @@ export function show(root, params, signal) {
     const groups = data.groups.map((g) => ({ ...g, rules: g.rules.filter((r) => r.name.includes(name)) })).filter((g) => g.rules.length);
     fill(box, warnings.map((w) => el("p", { class: "warning" }, w)), groups.length ? groups.map((g) => el("details", { class: "group", open: groups.length < 20 },
       el("summary", null, el("b", null, g.name), el("span", { class: "dim" }, ` ${g.file} · ${g.rules.length} rules every ${showDuration(g.interval * 1000)}${g.evaluationTime === undefined ? "" : ` · took ${showDuration(g.evaluationTime * 1000)}`}`)),
-      el("ul", { class: "alerts" }, g.rules.map((r) => rule(r, g.file?.includes("logs") ? "logql" : "promql"))))) : empty("No rules. Load some: orreryctl rules load FILE…"),
+      el("ul", { class: "alerts" }, g.rules.map((r) => rule(r, languageOf(g)))))) : empty("No rules. Load some: orreryctl rules load FILE…"),
     data.groupNextToken && el("p", { class: "warning" }, `The first ${PAGE} groups are shown.`));
   })().catch((e) => { if (!isAborted(e)) fill(box, trouble(e)); }).finally(() => box.removeAttribute("aria-busy"));
 }

@@ -17,8 +17,8 @@ async function byMetrics(range, signal) {
   const [total, failed, seconds] = await Promise.all(asks.map((query) => ask("/api/v1/query", { query, time }, signal)));
   const edges = new Map();
   const edge = (m) => {
-    const key = `${m.client}\0${m.server}`;
-    if (!edges.has(key)) edges.set(key, { from: m.client, to: m.server, calls: 0, failed: 0, seconds: null, kind: m.connection_type ?? "" });
+    const { client = "", server = "" } = m, key = `${client}\0${server}`;
+    if (!edges.has(key)) edges.set(key, { from: client, to: server, calls: 0, failed: 0, seconds: null, kind: m.connection_type ?? "" });
     return edges.get(key);
   };
   for (const s of total.data.result) edge(s.metric).calls += parseValue(s.value[1]);

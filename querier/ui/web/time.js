@@ -3,6 +3,7 @@
 import { load } from "./store.js";
 
 export const SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, DAY = 24 * HOUR;
+const LAST = 8.64e15; // that a Date can hold
 const UNITS = { ms: 1, s: SECOND, m: MINUTE, h: HOUR, d: DAY, w: 7 * DAY, y: 365 * DAY };
 export const QUICK = ["5m", "15m", "1h", "3h", "6h", "12h", "1d", "2d", "7d", "30d", "90d", "1y"];
 
@@ -22,7 +23,7 @@ export function parseTime(text, now) {
 
 export function resolve(range, now = Date.now()) {
   const to = parseTime(range.to, now), from = parseTime(range.from, now);
-  return from < to ? { from, to } : { from: now - HOUR, to: now };
+  return from < to && to <= LAST ? { from, to } : { from: now - HOUR, to: now };
 }
 
 const STEPS = [1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800,
@@ -59,11 +60,15 @@ export function showTick(ms, step) {
 }
 
 export function timeTicks(from, to, most) {
-  const step = stepFor({ from, to }, most);
-  const offset = load("utc", false) ? 0 : new Date(from).getTimezoneOffset() * MINUTE;
-  const ticks = [];
-  for (let t = Math.ceil((from - offset) / step) * step + offset; t <= to; t += step) ticks.push(t);
-  return { ticks, step };
+  const step = stepFor({ from, to }, most), isUtc = load("utc", false);
+  const offset = (ms) => (isUtc ? 0 : new Date(ms).getTimezoneOffset() * MINUTE);
+  const ticks = [], first = offset(from);
+  // by the clock on the wall, which may be put forward or back in between
+  for (let wall = Math.ceil((from - first) / step) * step; ; wall += step) {
+    const t = wall + offset(wall + first);
+    if (!(t <= to)) return { ticks, step };
+    if (t >= from && !(t <= ticks.at(-1))) ticks.push(t);
+  }
 }
 
 export function showDuration(ms) {
@@ -73,9 +78,9 @@ export function showDuration(ms) {
   if (abs < 1) return `${+(ms * 1000).toPrecision(3)} µs`;
   if (abs < SECOND) return `${+ms.toPrecision(3)} ms`;
   if (abs < MINUTE) return `${+(ms / SECOND).toPrecision(3)} s`;
-  if (abs < HOUR) return `${Math.floor(ms / MINUTE)} min ${Math.round((ms % MINUTE) / SECOND)} s`;
-  if (abs < DAY) return `${Math.floor(ms / HOUR)} h ${Math.round((ms % HOUR) / MINUTE)} min`;
-  return `${Math.floor(ms / DAY)} d ${Math.round((ms % DAY) / HOUR)} h`;
+  const [unit, per, names] = abs < HOUR ? [SECOND, 60, ["min", "s"]] : abs < DAY ? [MINUTE, 60, ["h", "min"]] : [HOUR, 24, ["d", "h"]];
+  const n = Math.round(ms / unit); // rounded first: 119.6 s are 2 min 0 s, not 1 min 60 s
+  return `${Math.trunc(n / per)} ${names[0]} ${Math.abs(n % per)} ${names[1]}`;
 }
 
 export function ago(ms) {

@@ -26,11 +26,17 @@ function field(label, value) {
   return el("label", null, label, el("input", { type: "text", value, size: 22, spellcheck: "false" }));
 }
 
+// What was written, by the clock that is shown, as a parameter of the address; "NaN" if it is no time.
+export function toParam(text) {
+  if (text.startsWith("now") || /^\d+$/.test(text)) return text;
+  const clock = /^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00:00` : text.replace(" ", "T"); // Date.parse takes a day alone for one of UTC
+  return String(parseTime(clock + (load("utc", false) ? "Z" : ""), Date.now()));
+}
+
 function popup() {
   const r = range();
   const asText = (v) => (/^\d+$/.test(v) ? showTime(Number(v)) : v);
   const from = field("From", asText(r.from)), to = field("To", asText(r.to));
-  const toParam = (text) => (text.startsWith("now") ? text : String(parseTime(text.replace(" ", "T") + (load("utc", false) ? "Z" : ""), Date.now())));
   const apply = () => {
     const values = [from, to].map((f) => toParam(f.querySelector("input").value.trim()));
     if (values.some((v) => Number.isNaN(parseTime(v, Date.now())))) say("No such time: write now-1h, or 2026-01-31 14:00:00");

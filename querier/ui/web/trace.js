@@ -3,6 +3,7 @@
 import { add, button, el, empty, fill, trouble } from "./dom.js";
 import { ask, getJson, isAborted } from "./http.js";
 import { events } from "./events.js";
+import { seriesSelector } from "./lang.js";
 import { logList } from "./logview.js";
 import { colorOf, labelsText } from "./number.js";
 import { change, go, href } from "./router.js";
@@ -55,7 +56,7 @@ function aroundBox(found) {
   return [found.warnings.map((w) => el("p", { class: "warning" }, w)),
     el("h2", null, "Log lines"), found.lines.length ? logList(found.lines, {}) : empty("No line carries this trace's id."),
     found.events.length > 0 && [el("h2", null, "Meanwhile"), found.events.map((e) => el("p", null, el("b", null, e.kind), ` ${e.text} · ${showTime(e.t)}${e.end ? ` to ${showTime(e.end)}` : ""}`))],
-    found.exemplars.length > 0 && [el("h2", null, "Is an exemplar of"), found.exemplars.slice(0, 50).map((e) => el("p", null, el("a", { class: "code", href: href("explore", { lang: "promql", q: labelsText(e.series) }) }, labelsText(e.series)), ` ${e.value}`))]];
+    found.exemplars.length > 0 && [el("h2", null, "Is an exemplar of"), found.exemplars.slice(0, 50).map((e) => el("p", null, el("a", { class: "code", href: href("explore", { lang: "promql", q: seriesSelector(e.series) }) }, labelsText(e.series)), ` ${e.value}`))]];
 }
 
 async function load(id, at, signal) {

@@ -47,11 +47,14 @@ export function treeOf(trace) {
     links: (s.links ?? []).map((l) => ({ trace: hexId(l.traceId, 16), span: hexId(l.spanId, 8), attributes: mapOf(l.attributes) })), children: [], depth: 0, isOrphan: false,
   }));
   // a client and a server may share an id, as in Zipkin: the server's children are its own, and it is the client's child
-  const byId = new Map();
-  for (const s of spans) if (!byId.has(s.id) || s.kind === "server") byId.set(s.id, s);
+  const byId = new Map(), callers = new Map();
+  for (const s of spans) {
+    if (!byId.has(s.id) || s.kind === "server") byId.set(s.id, s);
+    if (s.kind === "client") callers.set(s.id, s);
+  }
   const roots = [];
   for (const s of spans) {
-    const parent = s.parent && byId.get(s.parent);
+    const parent = (s.kind === "server" && callers.get(s.id)) || (s.parent && byId.get(s.parent));
     if (parent && parent !== s) parent.children.push(s);
     else { s.isOrphan = Boolean(s.parent); roots.push(s); }
   }
@@ -86,7 +89,11 @@ export function rowsOf(roots, closed = new Set()) {
 // time that was its own on the path.
 export function criticalPath(root) {
   const path = new Map();
-  const put = (s, from, to) => { if (to > from) path.set(s, [...(path.get(s) ?? []), [from, to]]); };
+  const put = (s, from, to) => {
+    if (!(to > from)) return;
+    if (!path.has(s)) path.set(s, []);
+    path.get(s).push([from, to]);
+  };
   const todo = [[root, root.end]];
   while (todo.length) {
     const [s, until] = todo.pop();

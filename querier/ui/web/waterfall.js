@@ -7,7 +7,8 @@ import { showDuration } from "./time.js";
 const ROW = 26, MORE = 10, MAX_HEIGHT = 560, INDENT = 12, INDENT_MAX = 20, TICKS = 4;
 
 export function waterfall(box, { tree, rows, path, onSelect }) {
-  const closed = new Set();
+  const closed = new Set(), place = new Map(); // of each span: [its place, of how many] below its parent
+  for (const siblings of [tree.roots, ...tree.spans.map((s) => s.children)]) siblings.forEach((s, i) => place.set(s, [i + 1, siblings.length]));
   let list = rows(tree.roots, closed), selected = null;
   const inner = el("div", { class: "wfrows" });
   const scroller = el("div", { class: "wfscroll", role: "tree", tabindex: 0, "aria-label": "Spans" }, inner);
@@ -37,7 +38,7 @@ export function waterfall(box, { tree, rows, path, onSelect }) {
   function row(s, i) {
     const toggle = s.children.length ? button(closed.has(s) ? "▸" : "▾", (e) => { e.stopPropagation(); flip(s); }, { class: "quiet", tabindex: -1, "aria-label": closed.has(s) ? "Open" : "Close" }) : el("span", { class: "notoggle" });
     return el("div", {
-      class: `wfrow${s === selected ? " selected" : ""}${s.isError ? " error" : ""}`, role: "treeitem", "aria-level": s.depth + 1, "aria-selected": String(s === selected), "aria-setsize": list.length, "aria-posinset": i + 1,
+      class: `wfrow${s === selected ? " selected" : ""}${s.isError ? " error" : ""}`, role: "treeitem", "aria-level": s.depth + 1, "aria-selected": String(s === selected), id: `span${i}`, "aria-posinset": place.get(s)[0], "aria-setsize": place.get(s)[1],
       "aria-expanded": s.children.length ? String(!closed.has(s)) : null, "aria-label": `${s.service} ${s.name}, ${showDuration(s.end - s.start)}${s.isError ? ", error" : ""}`,
       style: { top: `${i * ROW}px` }, onclick: () => select(s),
     }, el("span", { class: "wfname", style: { "padding-left": `${Math.min(s.depth, INDENT_MAX) * INDENT}px` } }, toggle, el("span", { class: "dot", style: { background: colorOf(s.service) } }),
@@ -50,6 +51,10 @@ export function waterfall(box, { tree, rows, path, onSelect }) {
     const first = Math.max(0, Math.floor(scroller.scrollTop / ROW) - MORE);
     const last = Math.min(list.length, Math.ceil((scroller.scrollTop + MAX_HEIGHT) / ROW) + MORE);
     fill(inner, list.slice(first, last).map((s, i) => row(s, first + i)));
+    // the tree has the focus: this says of which span it is
+    const at = list.indexOf(selected);
+    if (at >= first && at < last) scroller.setAttribute("aria-activedescendant", `span${at}`);
+    else scroller.removeAttribute("aria-activedescendant");
   }
 
   function flip(s) {

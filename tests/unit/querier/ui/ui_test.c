@@ -81,6 +81,8 @@ TEST(ui_serves_files_and_pages)
     header_is(&g, "X-Content-Type-Options", "nosniff");
     CHECK(slice_find(http_client_reply_header(&g.reply, "Content-Security-Policy"),
                      SLICE("default-src 'self';"), 0) == 0);
+    CHECK(slice_find(http_client_reply_header(&g.reply, "Content-Security-Policy"), SLICE("ws:"),
+                     0) < 0); /* it would be of any host; 'self' has our own */
     CHECK(get(&g, "/ui/app.css", NULL) == 200);
     header_is(&g, "Content-Type", "text/css; charset=utf-8");
     CHECK(get(&g, "/ui/icon.svg", NULL) == 200);
