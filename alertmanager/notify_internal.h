@@ -38,7 +38,7 @@ struct notify_render {
     bool is_firing; /* any of the alerts is */
     struct template_am data;
     struct value dot; /* data, once it is needed */
-    bool has_dot;
+    bool has_dot, has_route_labels;
     uint64_t steps; /* of templates */
     unsigned step;  /* requests built by the kind */
     unsigned requests;
