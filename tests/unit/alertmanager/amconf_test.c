@@ -92,6 +92,21 @@ TEST(amconf_of_tenants_reads_nothing_of_the_host)
     amconf_unref(c);
 }
 
+#define HEADER(name) "http_config: {http_headers: {" name ": {values: ['0']}}}"
+
+/* Connections are shared by tenants: a request whose length another says could hold the next one. */
+TEST(amconf_lets_nobody_say_where_a_request_ends)
+{
+    refused("global: {" HEADER("content-Length") "}\nroute: {receiver: a}\n" OK_TAIL,
+            "am.yml:1: http_headers: content-Length is not allowed");
+    refused("route: {receiver: a}\nreceivers:\n- name: a\n  webhook_configs:\n  - {url: "
+            "'http://h', " HEADER("Transfer-Encoding") "}\n",
+            "am.yml:5: http_headers: Transfer-Encoding");
+    refused("global: {" HEADER("'Content-Length '") "}\nroute: {receiver: a}\n" OK_TAIL,
+            "is not allowed");
+    refused("global: {" HEADER("Host") "}\nroute: {receiver: a}\n" OK_TAIL, "is not allowed");
+}
+
 static void take(void *arg, const struct amroute *r)
 {
     buf_printf(arg, "%.*s %.*s\n", SLICE_ARG(r->receiver->name), SLICE_ARG(r->id));
