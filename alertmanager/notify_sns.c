@@ -81,7 +81,7 @@ static void add_message(struct notify_render *r, struct buf *b, const struct tar
         struct slice name = attributes->keys[i].text;
 
         add_attribute(b, ++n, notify_expand(r, "attributes", name, false),
-                      notify_text_of(r, attributes, arena_cstr(r->arena, name), NULL));
+                      notify_text_at(r, attributes, i));
     }
     if (cut.len != text.len)
         add_attribute(b, ++n, SLICE("truncated"), SLICE("true"));
