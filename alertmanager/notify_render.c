@@ -82,9 +82,11 @@ static void fill_data(struct notify_render *r, int64_t now_ns)
 /* Templates: on the worker. */
 static void fill_route_labels(struct notify_render *r)
 {
+    uint64_t steps = AMROUTE_LABEL_STEPS;
+
     if (r->note.route && !r->has_route_labels)
         r->note.route_labels = r->data.route_labels =
-            amroute_labels(r->arena, r->conf, r->note.route, &r->data);
+            amroute_labels(r->arena, r->conf, r->note.route, &r->data, &steps);
     r->has_route_labels = true;
 }
 

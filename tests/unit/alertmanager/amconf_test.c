@@ -155,10 +155,11 @@ static void check_route_labels(const struct amconf *conf, struct labels ls, cons
     struct arena *a = arena_new(0);
     const struct amroute *route = NULL;
     struct template_am data = {.group_labels = ls};
+    uint64_t steps = AMROUTE_LABEL_STEPS;
     struct buf b = {0};
 
     amroute_match(conf->root, ls, take_last, &route);
-    labels_json(&b, amroute_labels(a, conf, route, &data));
+    labels_json(&b, amroute_labels(a, conf, route, &data, &steps));
     CHECK_SLICE(buf_slice(&b), want);
     buf_done(&b);
     arena_free(a);
@@ -197,6 +198,7 @@ TEST(amconf_labels_of_routes_are_bounded)
     struct arena *a = arena_new(64u << 20);
     struct template_am_alert alerts[1000] = {0};
     struct template_am data = {.alerts = alerts, .n_alerts = ORR_COUNT(alerts)};
+    uint64_t steps = AMROUTE_LABEL_STEPS;
     struct label ls[] = {{SLICE("a"), SLICE("1")}, {SLICE("b"), SLICE("2")}};
 
     for (size_t i = 0; i < ORR_COUNT(alerts); i++)
@@ -208,7 +210,9 @@ TEST(amconf_labels_of_routes_are_bounded)
                    i);
     buf_str(&text, OK_TAIL);
     CHECK_OK(amconf_parse("am.yml", buf_slice(&text), 0, &conf));
-    CHECK(amroute_labels(a, conf, conf->root, &data).n < 50);
+    CHECK(amroute_labels(a, conf, conf->root, &data, &steps).n < 50);
+    CHECK_INT(steps, 0);
+    CHECK_INT(amroute_labels(a, conf, conf->root, &data, &steps).n, 0);
     CHECK(!arena_over(a)); /* the data of the alerts is made once */
     amconf_unref(conf);
     arena_free(a);
