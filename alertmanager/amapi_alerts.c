@@ -6,12 +6,15 @@
 #include "alertmanager/amroute.h"
 #include "common/base/mem.h"
 
+#define MAX_LABEL_STEPS 5000000 /* of an answer, which the role's loop writes */
+
 typedef VEC(struct slice) name_vec;
 
 /* Which alerts are wanted. */
 struct wanted {
     struct amapi_question *q;
     bool active, silenced, inhibited, muted;
+    uint64_t label_steps; /* that are left for the labels of routes, of all groups */
 };
 /* What keeps one quiet. */
 struct mutes {
@@ -26,6 +29,7 @@ static struct err *read_wanted(struct amapi_question *q, struct wanted *ret)
     struct err *e;
 
     ret->q = q;
+    ret->label_steps = MAX_LABEL_STEPS;
     if ((e = amapi_truth(q, "active", &ret->active)) ||
         (e = amapi_truth(q, "silenced", &ret->silenced)) ||
         (e = amapi_truth(q, "inhibited", &ret->inhibited)) ||
@@ -200,14 +204,16 @@ static void add_interval(void *arg, struct slice name)
     vec_push((name_vec *)arg, name);
 }
 
-static void put_route_labels(const struct wanted *w, const struct dispatch_group_view *g)
+static void put_route_labels(struct wanted *w, const struct dispatch_group_view *g)
 {
     struct arena *a = arena_child(w->q->arena, 0);
+    uint64_t steps = ORR_MIN(AMROUTE_LABEL_STEPS, w->label_steps), given = steps;
     struct template_am data = {.receiver = g->route->receiver->name,
                                .group_labels = g->labels,
                                .now_ns = w->q->view->now_ns};
 
-    labels_json(w->q->out, amroute_labels(a, w->q->view->conf, g->route, &data));
+    labels_json(w->q->out, amroute_labels(a, w->q->view->conf, g->route, &data, &steps));
+    w->label_steps -= given - steps;
     arena_free(a);
 }
 

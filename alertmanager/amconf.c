@@ -360,7 +360,8 @@ static void show(struct buf *out, const struct yaml_node *n, const char *hidden)
         buf_byte(out, '{');
         for (size_t i = 0; i < n->n; i++) {
             bool is_tree = n->items[i]->kind == YAML_KIND_MAP;
-            bool is_header = slice_eq_cstr(n->keys[i].text, "http_headers");
+            bool is_header = slice_eq_cstr(n->keys[i].text, "http_headers") ||
+                             slice_eq_cstr(n->keys[i].text, "proxy_connect_header");
 
             buf_str(out, i ? ", " : "");
             buf_json_str(out, n->keys[i].text);

@@ -1,3 +1,5 @@
+#include <ctype.h>
+
 #include "alertmanager/amconf_internal.h"
 #include "common/base/map.h"
 
@@ -97,6 +99,8 @@ static struct err *check_duties(struct amconf_reader *r, const struct kind *k,
     return NULL;
 }
 
+static struct err *check_http(struct amconf_reader *r, const struct yaml_node *n);
+
 struct err *amconf_check_global(struct amconf_reader *r)
 {
     static const char *const exclusive[] = {
@@ -126,7 +130,7 @@ struct err *amconf_check_global(struct amconf_reader *r)
         return err_new(ERR_INVALID,
                        "%s:%u: global: at most one of slack_app_token and slack_api_url", r->name,
                        r->global->line);
-    return NULL;
+    return check_http(r, r->global);
 }
 
 /* ---- what Orrery does not do yet ---- */
@@ -199,6 +203,55 @@ static struct err *check_webhook(struct amconf_reader *r, const struct yaml_node
     return NULL;
 }
 
+static bool is_header_name(struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (!isalnum(s.ptr[i]) && !strchr("!#$%&'*+-.^_`|~", s.ptr[i]))
+            return false;
+    return s.len > 0;
+}
+
+/* What http_config has settings for, and what says where a request ends: connections are shared, so one request could
+ * hold another. Alertmanager's list, and the last five. */
+static struct err *check_headers(struct amconf_reader *r, const struct yaml_node *headers)
+{
+    static const char *const reserved[] = {"authorization",
+                                           "host",
+                                           "content-encoding",
+                                           "content-length",
+                                           "content-type",
+                                           "user-agent",
+                                           "connection",
+                                           "keep-alive",
+                                           "proxy-authenticate",
+                                           "proxy-authorization",
+                                           "www-authenticate",
+                                           "accept-encoding",
+                                           "x-prometheus-remote-write-version",
+                                           "x-prometheus-remote-read-version",
+                                           "x-prometheus-scrape-timeout-seconds",
+                                           "x-amz-date",
+                                           "x-amz-security-token",
+                                           "x-amz-content-sha256",
+                                           "transfer-encoding",
+                                           "te",
+                                           "trailer",
+                                           "upgrade",
+                                           "expect"};
+
+    for (size_t i = 0; headers && headers->kind == YAML_KIND_MAP && i < headers->n; i++) {
+        struct slice name = headers->keys[i].text;
+        bool is_good = is_header_name(name);
+
+        for (size_t k = 0; k < ORR_COUNT(reserved); k++)
+            is_good = is_good && !slice_eq_nocase(name, slice_cstr(reserved[k]));
+        if (!is_good)
+            return err_new(ERR_INVALID, "%s:%u: http_headers: %.*s is not allowed", r->name,
+                           headers->keys[i].line, SLICE_ARG(name));
+    }
+    return NULL;
+}
+
 static struct err *check_http(struct amconf_reader *r, const struct yaml_node *n)
 {
     const struct yaml_node *http = yaml_get(n, "http_config");
@@ -211,7 +264,7 @@ static struct err *check_http(struct amconf_reader *r, const struct yaml_node *n
         count_of(yaml_get(http, "authorization"),
                  SLICE("credentials|credentials_file|credentials_ref")) > 1)
         return amconf_at(r, http, "http_config: at most one source of a secret");
-    return NULL;
+    return check_headers(r, yaml_get(http, "http_headers"));
 }
 
 static struct err *read_kind(struct amconf_reader *r, const struct kind *k,

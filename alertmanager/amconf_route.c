@@ -5,6 +5,7 @@
 #define GROUP_WAIT_MS 30000
 #define GROUP_INTERVAL_MS (5 * 60 * 1000)
 #define REPEAT_INTERVAL_MS (4 * 60 * 60 * 1000)
+#define MAX_LABELS 100 /* of a route */
 
 static int cmp_slice(const void *a, const void *b)
 {
@@ -119,6 +120,8 @@ static struct err *read_labels(struct amconf_reader *r, const struct yaml_node *
 
         while (k < route->n_labels && !slice_eq(all[k].name, name))
             k++;
+        if (k == MAX_LABELS)
+            return amconf_at(r, map->items[i], "labels: a route has at most 100");
         all[k] = (struct label){name, key};
         route->n_labels = ORR_MAX(route->n_labels, k + 1);
         e = err_wrap(template_parse(r->conf->templates, key, text), "%s:%u", r->name,

@@ -63,40 +63,66 @@ struct labels amroute_group_labels(struct arena *a, const struct amroute *route,
 }
 
 static struct slice run_label(struct arena *a, const struct amconf *conf,
-                              struct slice template_name, struct template_am *data)
+                              struct slice template_name, struct template_am *data,
+                              struct value dot, uint64_t *steps_left)
 {
+    uint64_t steps = 0;
     struct template_run run = {.arena = a,
                                .ctx = data,
                                .missing = TEMPLATE_MISSING_ZERO,
                                .max_output_bytes = MAX_LABEL_BYTES,
-                               .max_steps = MAX_LABEL_STEPS};
+                               .max_steps = ORR_MIN(MAX_LABEL_STEPS, *steps_left),
+                               .ret_steps = &steps};
     struct buf b = {0};
-    struct err *e =
-        template_execute(conf->templates, template_name, template_am_data(a, data), &run, &b);
-    struct slice ret = e ? SLICE_EMPTY : arena_dup(a, buf_slice(&b));
+    struct slice ret;
+    struct err *e;
 
+    if (!*steps_left)
+        return SLICE_EMPTY;
+    e = template_execute(conf->templates, template_name, dot, &run, &b);
+    *steps_left -= ORR_MIN(steps, *steps_left);
+    ret = e ? SLICE_EMPTY : arena_dup(a, buf_slice(&b));
     err_free(e);
     buf_done(&b);
     return ret;
 }
 
+/* The data with these RouteLabels; what is of the alerts is the same. */
+static struct value with_labels(struct arena *a, struct value dot, struct labels made)
+{
+    struct template_am none = {.route_labels = made};
+    struct value labels = template_am_data(a, &none);
+    struct value_member *m = arena_array(a, struct value_member, dot.map.n);
+
+    for (size_t i = 0; i < dot.map.n; i++) {
+        m[i] = dot.map.members[i];
+        if (slice_eq_cstr(m[i].name, "RouteLabels"))
+            m[i].value = *value_get(&labels, m[i].name);
+    }
+    dot.map.members = m;
+    return dot;
+}
+
 /* Each pass sees what the last one made of the others, until nothing changes. */
 struct labels amroute_labels(struct arena *a, const struct amconf *conf,
-                             const struct amroute *route, const struct template_am *data)
+                             const struct amroute *route, const struct template_am *data,
+                             uint64_t *steps_left)
 {
     struct template_am am = *data;
     struct labels made = {NULL, 0};
     bool changes = route->n_labels > 0;
+    struct value dot = changes ? template_am_data(a, data) : value_nil();
 
     for (unsigned pass = 0; changes && pass < AMROUTE_LABEL_DEPTH; pass++) {
         struct labels_builder b;
         struct labels next;
 
         am.route_labels = made;
+        dot = with_labels(a, dot, made);
         labels_builder_init(&b, a, (struct labels){NULL, 0});
         for (size_t i = 0; i < route->n_labels; i++)
             labels_builder_set(&b, route->labels[i].name,
-                               run_label(a, conf, route->labels[i].value, &am));
+                               run_label(a, conf, route->labels[i].value, &am, dot, steps_left));
         next = labels_builder_labels(&b);
         changes = !labels_eq(made, next);
         made = next;

@@ -19,10 +19,12 @@ void amroute_match(const struct amroute *root, struct labels ls, amroute_fn *fn,
 /* The labels by which the route groups ls; borrowed from ls, the array from the arena. */
 struct labels amroute_group_labels(struct arena *a, const struct amroute *route, struct labels ls);
 /* The labels of the route, their templates run on data; in the arena. One may ask for others by routeLabels, through
- * AMROUTE_LABEL_DEPTH of them. One that fails, or is empty, is left out. */
+ * AMROUTE_LABEL_DEPTH of them. One that fails, or is empty, or comes when no steps are left, is left out. */
 #define AMROUTE_LABEL_DEPTH 8
+#define AMROUTE_LABEL_STEPS 50000 /* for those of one group, all of them together */
 struct labels amroute_labels(struct arena *a, const struct amconf *conf,
-                             const struct amroute *route, const struct template_am *data);
+                             const struct amroute *route, const struct template_am *data,
+                             uint64_t *steps_left);
 /* {a="b", c="d"} */
 void amroute_labels_text(struct buf *out, struct labels ls);
 void amroute_group_key(struct buf *out, const struct amroute *route, struct labels group);

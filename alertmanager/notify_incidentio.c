@@ -24,7 +24,7 @@ static void build(struct notify_render *r)
             for (size_t i = 0; i < metadata->n; i++) {
                 const char *key = arena_cstr(r->arena, metadata->keys[i].text);
 
-                notify_json(&b, key, notify_text_of(r, metadata, key, NULL));
+                notify_json(&b, key, notify_text_at(r, metadata, i));
             }
             buf_str(&b, "}}\n");
         }

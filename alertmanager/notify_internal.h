@@ -38,7 +38,7 @@ struct notify_render {
     bool is_firing; /* any of the alerts is */
     struct template_am data;
     struct value dot; /* data, once it is needed */
-    bool has_dot;
+    bool has_dot, has_route_labels;
     uint64_t steps; /* of templates */
     unsigned step;  /* requests built by the kind */
     unsigned requests;
@@ -69,6 +69,8 @@ bool notify_bool(const struct yaml_node *node, const char *key, bool def);
 struct slice notify_text(struct notify_render *r, const char *key, const char *def);
 struct slice notify_text_of(struct notify_render *r, const struct yaml_node *node, const char *key,
                             const char *def);
+/* Item i of a mapping, expanded: looking each up by its name would be quadratic. */
+struct slice notify_text_at(struct notify_render *r, const struct yaml_node *map, size_t i);
 /* Expands a text; what: for errors. is_html: its values are escaped. */
 struct slice notify_expand(struct notify_render *r, const char *what, struct slice text,
                            bool is_html);

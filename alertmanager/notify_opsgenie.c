@@ -99,7 +99,7 @@ static void add_details(struct notify_render *r, struct buf *b)
     for (size_t i = 0; details && details->kind == YAML_KIND_MAP && i < details->n; i++) {
         const char *key = arena_cstr(r->arena, details->keys[i].text);
 
-        notify_json(b, key, notify_text_of(r, details, key, NULL));
+        notify_json(b, key, notify_text_at(r, details, i));
     }
     buf_byte(b, '}');
 }

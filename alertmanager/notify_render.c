@@ -4,6 +4,7 @@
 #include "alertmanager/notify_internal.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
+#include "common/objstore/sigv4.h"
 
 static const struct notify_kind *const kinds[] = {
     &notify_kind_webhook,    &notify_kind_slack,      &notify_kind_pagerduty,
@@ -76,9 +77,30 @@ static void fill_data(struct notify_render *r, int64_t now_ns)
         .n_alerts = r->alerts.len,
         .now_ns = now_ns,
     };
-    if (r->note.route)
+}
+
+/* Templates: on the worker. */
+static void fill_route_labels(struct notify_render *r)
+{
+    uint64_t steps = AMROUTE_LABEL_STEPS;
+
+    if (r->note.route && !r->has_route_labels)
         r->note.route_labels = r->data.route_labels =
-            amroute_labels(r->arena, r->conf, r->note.route, &r->data);
+            amroute_labels(r->arena, r->conf, r->note.route, &r->data, &steps);
+    r->has_route_labels = true;
+}
+
+/* Hashed: it is kept as long as a token, and made of secrets, however long they are. */
+static struct slice token_key(struct notify_render *r)
+{
+    struct slice s =
+        r->kind && r->kind->token_key ? r->kind->token_key(r) : notify_http_token_key(r);
+    char hex[SIGV4_HEX_BYTES];
+
+    if (!s.len)
+        return s;
+    sigv4_sha256_hex(s, hex);
+    return slice_cstr(arena_strdup(r->arena, hex));
 }
 
 struct notify_render *notify_render_new(struct amconf *conf, const struct dispatch_note *note,
@@ -101,7 +123,7 @@ struct notify_render *notify_render_new(struct amconf *conf, const struct dispat
         vec_push(&r->alerts, alert_ref(*a));
     r->note.alerts = &r->alerts;
     fill_data(r, now_ns);
-    r->token_key = r->kind && r->kind->token_key ? r->kind->token_key(r) : notify_http_token_key(r);
+    r->token_key = token_key(r);
     return r;
 }
 
@@ -127,6 +149,7 @@ struct err *notify_render_next(struct notify_render *r, const struct notify_requ
     if (!r->kind)
         return err_new(ERR_UNSUPPORTED, "%s: receivers of this kind are not supported",
                        r->integration->kind);
+    fill_route_labels(r);
     r->request = (struct notify_request){.method = "POST"};
     r->is_fetching = r->token_key.len && !r->token.len && !r->kind->token_key;
     if (r->is_fetching)
@@ -167,7 +190,7 @@ struct slice notify_render_fetched_token(struct notify_render *r, int64_t *ret_l
 
     r->was_fetched = false;
     *ret_lifetime_s = r->token_lifetime_s;
-    return was_fetched ? r->token : SLICE_EMPTY;
+    return was_fetched && r->token.len <= NOTIFY_MAX_TOKEN ? r->token : SLICE_EMPTY;
 }
 
 bool notify_render_token_is_bad(const struct notify_render *r)

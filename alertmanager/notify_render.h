@@ -21,6 +21,7 @@
 #define NOTIFY_MAX_BYTES (64u << 20)   /* of memory for it */
 #define NOTIFY_MAX_BODY (8u << 20)     /* of a request */
 #define NOTIFY_MAX_SECRET 65536        /* of a file */
+#define NOTIFY_MAX_TOKEN 16384         /* that is kept for others */
 #define NOTIFY_MAX_ANSWER (256u << 10) /* bytes that are looked at */
 #define NOTIFY_MAX_REQUESTS 16         /* of one notification */
 

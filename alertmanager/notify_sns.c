@@ -27,6 +27,12 @@ static struct slice region_of(struct slice arn)
     return part;
 }
 
+/* Of this process; not for tenants. */
+static struct slice environment(const struct notify_render *r, const char *name)
+{
+    return slice_cstr(r->conf->is_of_tenant ? NULL : getenv(name));
+}
+
 static struct target target_of(struct notify_render *r)
 {
     const struct yaml_node *sigv4 = yaml_get(r->settings, "sigv4");
@@ -35,12 +41,11 @@ static struct target target_of(struct notify_render *r)
                        .endpoint = notify_text(r, "target_arn", NULL),
                        .region = notify_raw(sigv4, "region", NULL),
                        .url = notify_text(r, "api_url", NULL)};
-    const char *env = getenv("AWS_REGION");
 
     if (!t.region.len)
         t.region = region_of(t.topic.len ? t.topic : t.endpoint);
-    if (!t.region.len && env)
-        t.region = slice_cstr(arena_strdup(r->arena, env));
+    if (!t.region.len)
+        t.region = arena_dup(r->arena, environment(r, "AWS_REGION"));
     if (!t.url.len && t.region.len)
         t.url = slice_cstr(
             arena_printf(r->arena, "https://sns.%.*s.amazonaws.com", SLICE_ARG(t.region)));
@@ -76,7 +81,7 @@ static void add_message(struct notify_render *r, struct buf *b, const struct tar
         struct slice name = attributes->keys[i].text;
 
         add_attribute(b, ++n, notify_expand(r, "attributes", name, false),
-                      notify_text_of(r, attributes, arena_cstr(r->arena, name), NULL));
+                      notify_text_at(r, attributes, i));
     }
     if (cut.len != text.len)
         add_attribute(b, ++n, SLICE("truncated"), SLICE("true"));
@@ -94,12 +99,6 @@ static void add_target(struct notify_render *r, struct buf *b, const struct targ
         notify_form(b, "MessageGroupId", notify_key_hash(r));
         notify_form(b, "MessageDeduplicationId", notify_key_hash(r));
     }
-}
-
-/* Of this process; not for tenants. */
-static struct slice environment(const struct notify_render *r, const char *name)
-{
-    return slice_cstr(r->conf->is_of_tenant ? NULL : getenv(name));
 }
 
 static struct slice key_of(const struct notify_render *r, const char *key, const char *variable)

@@ -78,6 +78,15 @@ struct slice notify_text_of(struct notify_render *r, const struct yaml_node *nod
     return notify_expand(r, key, notify_raw(node, key, def), false);
 }
 
+struct slice notify_text_at(struct notify_render *r, const struct yaml_node *map, size_t i)
+{
+    const struct yaml_node *n = map->items[i];
+
+    if (yaml_is_null(n) || n->kind != YAML_KIND_SCALAR)
+        return SLICE_EMPTY;
+    return notify_expand(r, arena_cstr(r->arena, map->keys[i].text), n->text, false);
+}
+
 struct slice notify_text(struct notify_render *r, const char *key, const char *def)
 {
     return notify_text_of(r, r->settings, key, def);

@@ -44,7 +44,7 @@ static void build(struct notify_render *r)
     for (size_t i = 0; custom && custom->kind == YAML_KIND_MAP && i < custom->n; i++) {
         const char *name = arena_cstr(r->arena, custom->keys[i].text);
 
-        notify_json(&b, name, notify_text_of(r, custom, name, NULL));
+        notify_json(&b, name, notify_text_at(r, custom, i));
     }
     buf_byte(&b, '}');
     if (slice_has_suffix(base, SLICE("/")))

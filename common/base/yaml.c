@@ -97,6 +97,12 @@ static struct yaml_node *new_node(struct loader *l, const yaml_event_t *ev, enum
     return n;
 }
 
+/* Long texts weigh more: many aliases of one are small as nodes, not as what is made of them. */
+static size_t text_weight(struct slice text)
+{
+    return text.len / YAML_TEXT_WEIGHT;
+}
+
 static void adopt(struct yaml_node *parent, const struct yaml_node *child)
 {
     /* Each is at most YAML_MAX_NODES when it comes here, so sums stay far from overflow. */
@@ -116,6 +122,7 @@ static struct err *load_scalar(struct loader *l, const yaml_event_t *ev, struct 
         return bad(l, line_of(ev), "a text contains a NUL byte");
     *ret = new_node(l, ev, YAML_KIND_SCALAR);
     (*ret)->text = arena_dup(l->arena, text);
+    (*ret)->weight += text_weight(text);
     (*ret)->is_plain = ev->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && !tag;
     return NULL;
 }
@@ -210,6 +217,7 @@ static struct err *add_pair(struct loader *l, struct mapping *m, struct yaml_key
                             struct yaml_node *value)
 {
     adopt(m->node, value);
+    m->node->weight += text_weight(key.text);
     vec_push(&m->keys, key);
     vec_push(&m->items, value);
     return check_weight(l, m->node, m->depth);

@@ -3,7 +3,7 @@
  * Each node knows its line, so whoever reads the tree can say where something is wrong.
  *
  * Read with libyaml's event parser, and bounded: 4 MiB of text, 32 levels, 1,000,000 nodes once
- * aliases and merge keys are followed. Refused with file and line: text that is not YAML or not
+ * aliases and merge keys are followed, where each 16 bytes of a text count as one. Refused with file and line: text that is not YAML or not
  * UTF-8, more than one document, a key twice in one mapping, a key that is not a scalar, tags other
  * than the standard ones. Comments are lost.
  *
@@ -20,6 +20,7 @@
 #define YAML_MAX_BYTES (4u << 20)
 #define YAML_MAX_DEPTH 32
 #define YAML_MAX_NODES 1000000
+#define YAML_TEXT_WEIGHT 16 /* bytes of a text that weigh as much as a node */
 
 enum yaml_kind { YAML_KIND_SCALAR, YAML_KIND_MAP, YAML_KIND_SEQ };
 
@@ -33,7 +34,7 @@ struct yaml_node {
     struct yaml_key *keys;
     struct yaml_node **items;
     size_t n;
-    size_t weight, height; /* nodes and levels from here down */
+    size_t weight, height; /* nodes (with their texts) and levels from here down */
 };
 struct yaml_key {
     struct slice text;

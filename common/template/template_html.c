@@ -148,7 +148,7 @@ static void in_value(struct template_html *h, uint8_t c)
             tag_ends(h);
         return;
     }
-    h->has_value = true;
+    h->has_value |= !is_space(c); /* which browsers leave out in front of an address */
     h->is_query |= c == '?' || c == '#';
 }
 
@@ -272,6 +272,20 @@ static void value_text(struct template_html *h, struct buf *out, struct slice s,
     buf_done(&b);
 }
 
+/* A name of an attribute that can do no harm, whatever its value; it goes on behind the value. */
+static void attribute_name(struct template_html *h, struct buf *out, struct slice s)
+{
+    char name[64] = "";
+    bool is_good = s.len > 0 && s.len < sizeof(name);
+
+    for (size_t i = 0; is_good && i < s.len; i++) {
+        is_good = isalnum(s.ptr[i]);
+        name[i] = (char)tolower(s.ptr[i]);
+    }
+    is_good = is_good && kind_of_attribute(name) == TEMPLATE_HTML_PLAIN;
+    template_html_text(h, out, is_good ? slice_cstr(name) : SLICE(REFUSED));
+}
+
 bool template_html_value(struct template_html *h, struct buf *out, const struct value *v)
 {
     struct buf b = {.max_bytes = out->max_bytes};
@@ -286,12 +300,14 @@ bool template_html_value(struct template_html *h, struct buf *out, const struct 
         h->has_value = false;
     }
     valuefmt_value(&b, v);
-    if (v->type == &value_type_html && h->state == TEMPLATE_HTML_TEXT &&
-        h->kind == TEMPLATE_HTML_PLAIN)
+    if (h->state == TEMPLATE_HTML_TAG || h->state == TEMPLATE_HTML_NAME ||
+        h->state == TEMPLATE_HTML_BEHIND)
+        attribute_name(h, out, buf_slice(&b));
+    else if (v->type == &value_type_html && h->state == TEMPLATE_HTML_TEXT &&
+             h->kind == TEMPLATE_HTML_PLAIN)
         buf_slice_append(out, buf_slice(&b));
     else
         value_text(h, out, buf_slice(&b), is_url);
-    h->has_value = true;
     out->is_over |= b.is_over;
     buf_done(&b);
     return true;

@@ -7,6 +7,7 @@
  *   in an attribute                the same; without quotes white space, = and ` too
  *   in an address (href, src …)    also: a scheme other than http, https or mailto gives #ZgotmplZ (template.URL may
  *                                  have any: safeUrl), bytes are percent-encoded, behind ? or # all that mean something
+ *   as an attribute's name         letters and digits of a name that is none of the above or below, else ZgotmplZ
  *   in style                       values that could be more than one value give ZgotmplZ
  *   in comments                    nothing: comments are left out
  *   in scripts, on… attributes     refused
@@ -39,7 +40,7 @@ struct template_html { /* {0}: at the start of a page */
     enum template_html_kind kind; /* of the attribute, or of what the element holds */
     uint8_t quote;                /* of the value; 0: none */
     bool is_query;                /* the address has had its ? or # */
-    bool has_value;               /* something of the value is there */
+    bool has_value;               /* something of the template's is there of the value */
     bool is_end;                  /* </… */
     char name[16];                /* of the attribute, in small letters, cut */
     size_t n_name;

@@ -44,8 +44,9 @@ TEST(amconf_names_what_cannot_send_and_hides_secrets)
                            "[{channel: x}, {update_message: true}, {update_message: false}]\n"
                            "  webhook_configs:\n"
                            "  - {url: 'http://h/SECRET', http_config: {bearer_token: SECRET}}\n"
-                           "  - {url: 'http://h/', http_config: {oauth2: {client_id: x, token_url: "
-                           "y, grant_type: z}}}\n"),
+                           "  - {url: 'http://h/', http_config: {proxy_url: 'http://p', "
+                           "proxy_connect_header: {Proxy-Authorization: [SECRET]}, "
+                           "oauth2: {client_id: x, token_url: y, grant_type: z}}}\n"),
                      0, &c));
     CHECK_INT(c->receivers[0].n, 5);
     for (size_t i = 0; i < 5; i++) {
@@ -89,6 +90,21 @@ TEST(amconf_of_tenants_reads_nothing_of_the_host)
               "{log_file: /x}, http_config: {http_headers: {a_file: {values: [b]}}}}]\n"),
         AMCONF_NO_ROUTE | AMCONF_OF_TENANT, &c));
     amconf_unref(c);
+}
+
+#define HEADER(name) "http_config: {http_headers: {" name ": {values: ['0']}}}"
+
+/* Connections are shared by tenants: a request whose length another says could hold the next one. */
+TEST(amconf_lets_nobody_say_where_a_request_ends)
+{
+    refused("global: {" HEADER("content-Length") "}\nroute: {receiver: a}\n" OK_TAIL,
+            "am.yml:1: http_headers: content-Length is not allowed");
+    refused("route: {receiver: a}\nreceivers:\n- name: a\n  webhook_configs:\n  - {url: "
+            "'http://h', " HEADER("Transfer-Encoding") "}\n",
+            "am.yml:5: http_headers: Transfer-Encoding");
+    refused("global: {" HEADER("'Content-Length '") "}\nroute: {receiver: a}\n" OK_TAIL,
+            "is not allowed");
+    refused("global: {" HEADER("Host") "}\nroute: {receiver: a}\n" OK_TAIL, "is not allowed");
 }
 
 static void take(void *arg, const struct amroute *r)
@@ -139,10 +155,11 @@ static void check_route_labels(const struct amconf *conf, struct labels ls, cons
     struct arena *a = arena_new(0);
     const struct amroute *route = NULL;
     struct template_am data = {.group_labels = ls};
+    uint64_t steps = AMROUTE_LABEL_STEPS;
     struct buf b = {0};
 
     amroute_match(conf->root, ls, take_last, &route);
-    labels_json(&b, amroute_labels(a, conf, route, &data));
+    labels_json(&b, amroute_labels(a, conf, route, &data, &steps));
     CHECK_SLICE(buf_slice(&b), want);
     buf_done(&b);
     arena_free(a);
@@ -171,4 +188,39 @@ TEST(amconf_labels_of_routes_are_inherited_replaced_and_ask_for_each_other)
                        "(fires (fires ())))\"}");
     amconf_unref(conf);
     refused("route: {receiver: a,\n labels: {a: '{{ if }}'}}\n" OK_TAIL, "am.yml:2");
+}
+
+/* They are run while a loop waits. */
+TEST(amconf_labels_of_routes_are_bounded)
+{
+    struct buf text = {0};
+    struct amconf *conf = NULL;
+    struct arena *a = arena_new(64u << 20);
+    struct template_am_alert alerts[1000] = {0};
+    struct template_am data = {.alerts = alerts, .n_alerts = ORR_COUNT(alerts)};
+    uint64_t steps = AMROUTE_LABEL_STEPS;
+    struct label ls[] = {{SLICE("a"), SLICE("1")}, {SLICE("b"), SLICE("2")}};
+
+    for (size_t i = 0; i < ORR_COUNT(alerts); i++)
+        alerts[i].labels = alerts[i].annotations = (struct labels){ls, 2};
+    buf_str(&text, "route:\n  receiver: a\n  labels:\n");
+    for (int i = 0; i < 100; i++)
+        buf_printf(&text,
+                   "    l%02d: 'x{{ range .Alerts }}{{ if eq .Status \"\" }}{{ end }}{{ end }}'\n",
+                   i);
+    buf_str(&text, OK_TAIL);
+    CHECK_OK(amconf_parse("am.yml", buf_slice(&text), 0, &conf));
+    CHECK(amroute_labels(a, conf, conf->root, &data, &steps).n < 50);
+    CHECK_INT(steps, 0);
+    CHECK_INT(amroute_labels(a, conf, conf->root, &data, &steps).n, 0);
+    CHECK(!arena_over(a)); /* the data of the alerts is made once */
+    amconf_unref(conf);
+    arena_free(a);
+    buf_reset(&text);
+    buf_str(&text, "route:\n  receiver: a\n  labels:\n");
+    for (int i = 0; i < 101; i++)
+        buf_printf(&text, "    l%02d: x\n", i);
+    buf_str(&text, OK_TAIL);
+    refused(buf_cstr(&text), "am.yml:104: labels: a route has at most 100");
+    buf_done(&text);
 }

@@ -67,6 +67,21 @@ TEST(notify_sns)
     t = notify_bench("sns_configs: [{topic_arn: 'arn:aws:sns:r:1:t'}]");
     CHECK_ERR(notify_bench_error(t), ERR_UNAUTHORIZED, "access_key");
     notify_bench_free(t);
+    /* what this process has is not for tenants */
+    CHECK_INT(setenv("AWS_REGION", "here", 1) | setenv("AWS_ACCESS_KEY_ID", "AK", 1) |
+                  setenv("AWS_SECRET_ACCESS_KEY", "SK", 1),
+              0);
+    for (int is_key = 0; is_key < 2; is_key++) {
+        struct amconf *conf = notify_bench_conf_of(
+            AMCONF_OF_TENANT, is_key ? "sns_configs: [{topic_arn: 'arn:aws:sns:r:1:t'}]"
+                                     : "sns_configs: [{topic_arn: t}]");
+
+        t = notify_bench_of(conf);
+        CHECK_ERR(notify_bench_error(t), is_key ? ERR_UNAUTHORIZED : ERR_INVALID,
+                  is_key ? "no access_key" : "no region");
+        notify_bench_free(t);
+    }
+    CHECK_INT(unsetenv("AWS_REGION") | unsetenv("AWS_ACCESS_KEY_ID"), 0);
     notify_bench_judges(SNS("target_arn: 'arn:aws:sns:r:1:t'"), 403, "", "", false, false);
     notify_bench_judges(SNS("target_arn: 'arn:aws:sns:r:1:t'"), 503, "", "", false, true);
 }

@@ -54,15 +54,20 @@ static inline struct notify_bench *notify_bench_of(struct amconf *conf)
     return notify_bench_told(conf, true, "sum");
 }
 
-static inline struct amconf *notify_bench_conf(const char *integration)
+static inline struct amconf *notify_bench_conf_of(unsigned flags, const char *integration)
 {
     char *text = mem_printf("receivers:\n- name: r\n  %s\n", integration);
     struct amconf *conf;
 
-    CHECK_OK(amconf_parse("am.yml", slice_cstr(text), AMCONF_NO_ROUTE, &conf));
+    CHECK_OK(amconf_parse("am.yml", slice_cstr(text), AMCONF_NO_ROUTE | flags, &conf));
     CHECK(!conf->receivers[0].integrations[0].unsupported);
     mem_free(text);
     return conf;
+}
+
+static inline struct amconf *notify_bench_conf(const char *integration)
+{
+    return notify_bench_conf_of(0, integration);
 }
 
 static inline struct notify_bench *notify_bench(const char *integration)

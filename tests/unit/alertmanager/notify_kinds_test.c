@@ -1,4 +1,6 @@
 /* What each receiver's provider asks for, and what its answers mean. Whole bodies: tests/conformance. */
+#include <time.h>
+
 #include "tests/unit/alertmanager/notify_bench.h"
 
 #define SLACK "slack_configs: [{api_url: 'http://h', title: '{{ .CommonAnnotations.summary }}'}]"
@@ -123,6 +125,26 @@ TEST(notify_victorops)
     notify_bench_sends(VO, false, "INFO", VO_URL, "\"f\":\"resolved\"}");
     notify_bench_cuts(VO, "state_message", 20480);
     notify_bench_judges(VO, 401, "", "", false, false);
+}
+
+/* As many as a configuration of 1 MiB holds: not looked up one by one, which took half a minute. */
+TEST(notify_takes_many_fields_at_once)
+{
+    struct buf text = {0};
+    struct notify_bench *t;
+    clock_t start;
+
+    buf_str(&text, "victorops_configs: [{api_key: k, routing_key: r, custom_fields: {");
+    for (int i = 0; i < 80000; i++)
+        buf_printf(&text, "k%05d: x, ", i);
+    buf_str(&text, "}}]");
+    t = notify_bench(buf_cstr(&text));
+    start = clock();
+    (void)notify_bench_next(t);
+    CHECK(clock() - start < 5 * CLOCKS_PER_SEC);
+    CHECK(notify_bench_has(t, "\"k79999\":\"x\"}"));
+    notify_bench_free(t);
+    buf_done(&text);
 }
 
 TEST(notify_discord)

@@ -194,3 +194,24 @@ TEST(notify_http_fetches_a_token_first)
     CHECK_ERR(notify_bench_answer(t, 200, "text/plain", "{\"access_token\":7}"), ERR_NET, "oauth2");
     notify_bench_free(t);
 }
+
+TEST(notify_http_keeps_neither_secrets_nor_tokens_of_any_size)
+{
+    struct notify_bench *t = notify_bench(OAUTH);
+    struct slice key = notify_render_token_key(notify_bench_render(t));
+    struct buf answer = {0};
+    int64_t lifetime;
+
+    CHECK_INT(key.len, 64);
+    CHECK(slice_find(key, SLICE("s&"), 0) < 0);
+    (void)notify_bench_next(t);
+    buf_str(&answer, "{\"access_token\":\"");
+    buf_fill(&answer, 'x', NOTIFY_MAX_TOKEN + 1);
+    buf_str(&answer, "\"}");
+    CHECK_OK(notify_bench_answer(t, 200, "application/json", buf_cstr(&answer)));
+    CHECK_SLICE(notify_render_fetched_token(notify_bench_render(t), &lifetime), "");
+    (void)notify_bench_next(t);
+    CHECK_SLICE(notify_bench_request(t)->url, "http://h"); /* it speaks with it nevertheless */
+    notify_bench_free(t);
+    buf_done(&answer);
+}

@@ -131,6 +131,20 @@ TEST(yaml_is_bounded)
     for (int i = 0; i < 1000; i++)
         buf_str(&text, "  - <<: *b\n");
     CHECK_ERR(load(buf_cstr(&text)), ERR_TOO_LARGE, "more than 1000000 nodes");
+    /* And one long text, many times: few nodes, but all of it would be written out. */
+    buf_reset(&text);
+    buf_str(&text, "a: &a ");
+    buf_fill(&text, 'x', 100000);
+    buf_str(&text, "\nl: [");
+    for (int i = 0; i < 1000; i++)
+        buf_str(&text, "*a, ");
+    buf_str(&text, "]\n");
+    CHECK_ERR(load(buf_cstr(&text)), ERR_TOO_LARGE, "more than 1000000 nodes");
+    buf_reset(&text);
+    buf_byte(&text, '"');
+    buf_fill(&text, 'x', YAML_MAX_BYTES - 2);
+    buf_byte(&text, '"');
+    CHECK_OK(load(buf_cstr(&text)));
     /* Depth counts through aliases too. */
     buf_reset(&text);
     buf_str(&text, "a0: &a0 x\n");

@@ -45,6 +45,9 @@ TEST(template_html_lets_addresses_lead_to_pages_only)
     check("<a href=\"{{safeUrl .}}\">", "tel:12", "<a href=\"tel:12\">");
     check("<a href=\"/x?y={{.}}\">", "a&b=c/d", "<a href=\"/x?y=a%26b%3dc%2fd\">");
     check("<a href={{.}}>", "javascript:x", "<a href=#ZgotmplZ>");
+    check("<a href=\" {{.}}\">", "javascript:x", "<a href=\" #ZgotmplZ\">");
+    check("<a href=\"{{slice . 0 4}}{{slice . 4}}\">", "javascript:x",
+          "<a href=\"java#ZgotmplZ\">");
     check("<a href='http://x/{{.}}'>", "javascript:x", "<a href='http://x/javascript:x'>");
 }
 
@@ -59,6 +62,16 @@ TEST(template_html_keeps_values_out_of_styles_scripts_and_comments)
     CHECK_ERR(run("<script>x={{.}}</script>", "1", &out), ERR_EXEC, "script");
     CHECK_ERR(run("<a onclick=\"{{.}}\">", "1", &out), ERR_EXEC, "script");
     buf_done(&out);
+}
+
+TEST(template_html_lets_names_of_attributes_do_no_harm)
+{
+    check("<p {{.}}>", "onclick=alert(1)", "<p ZgotmplZ>");
+    check("<p {{.}}=\"x\">", "onclick", "<p ZgotmplZ=\"x\">");
+    check("<p {{.}}=\"{{.}}\">", "Title", "<p title=\"Title\">");
+    check("<p{{.}}>", " onclick=alert(1)", "<pZgotmplZ>");
+    check("<p x{{.}}>", "><b>", "<p xZgotmplZ>");
+    check("<p x {{.}}>", "", "<p x ZgotmplZ>");
 }
 
 TEST(template_html_escapes_angles_that_begin_no_tag)
