@@ -228,7 +228,7 @@ static void put_counter(struct buf *out, const struct demo_metrics *m, const cha
 /* Goes down as items are bought, and is filled up each quarter of an hour. */
 static void put_stock(struct buf *out, const struct demo_metrics *m)
 {
-    char item[16];
+    char item[24];
 
     begin_metric(out, "shop.stock", "{item}", "gauge");
     for (int i = 0; i < DEMO_METRICS_ITEMS; i++) {

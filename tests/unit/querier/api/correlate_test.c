@@ -47,8 +47,10 @@ static void fill_nothing(struct rig *g)
 
 static void put_exemplars(struct rig *g, const struct rpc_exemplars *ex)
 {
-    for (size_t i = 0; i < g->peers.n; i++)
+    for (size_t i = 0; i < g->peers.n; i++) {
         rpc_exemplars_encode(peer_frame(&g->peers.p[i].exemplars), ex);
+        peer_frames_are_there(&g->peers.p[i]);
+    }
 }
 
 TEST(correlate_shows_spans_whatever_their_times)

@@ -157,6 +157,12 @@ static inline struct buf *peer_frame(struct peer_frames *f)
     return vec_add(f);
 }
 
+/* Where the question comes over a socket, which tells no thread of what another wrote: once the frames are there. */
+static inline void peer_frames_are_there(struct peer *p)
+{
+    p->asked += 0; /* whose next change, as it is asked, sees this one */
+}
+
 static inline void peer_add_series(struct peer *p, struct labels ls, const struct chunk *chunks,
                                    size_t n)
 {
