@@ -98,23 +98,14 @@ int alert_cmp(const struct alert *a, const struct alert *b)
 
 /* ---- wire ---- */
 
-static void put_labels(struct buf *out, struct labels ls)
-{
-    buf_uvarint(out, ls.n);
-    for (size_t i = 0; i < ls.n; i++) {
-        buf_lstr(out, ls.ptr[i].name);
-        buf_lstr(out, ls.ptr[i].value);
-    }
-}
-
 void alert_encode(struct buf *out, const alert_vec *v)
 {
     buf_uvarint(out, v->len);
     VEC_FOREACH (p, v) {
         const struct alert *a = *p;
 
-        put_labels(out, a->labels);
-        put_labels(out, a->annotations);
+        labels_put(out, a->labels);
+        labels_put(out, a->annotations);
         buf_lstr(out, a->generator_url);
         buf_varint(out, a->starts_ns);
         buf_varint(out, a->ends_ns);

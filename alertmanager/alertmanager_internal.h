@@ -147,6 +147,9 @@ struct alertmanager_replicas {
     int self;
 };
 struct alertmanager_replicas alertmanager_replicas(struct alertmanager *am, struct slice tenant);
+/* A call to a peer whose answer matters to nobody: counted as under way, and if it fails. */
+void alertmanager_tell(struct alertmanager *am, const struct member *peer, const char *method,
+                       struct slice tenant, struct slice payload);
 /* This process's turn for a group, or the number of replicas when it is none of them. */
 unsigned alertmanager_position(struct alertmanager *am, struct slice tenant, struct slice group);
 /* As dispatch_ops.ask. */

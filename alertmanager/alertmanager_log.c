@@ -2,8 +2,6 @@
 #include "alertmanager/alertmanager_internal.h"
 #include "common/base/log.h"
 
-#define SPREAD_TIMEOUT_MS 5000
-
 static int64_t wall_ms(void)
 {
     return clock_wall_ms(&clock_system);
@@ -57,31 +55,15 @@ static void merge_state(void *arg, struct slice bytes)
     alertmanager_disk_write(am);
 }
 
-static void spread(void *arg, struct slice payload, bool is_last, const struct err *e)
-{
-    struct alertmanager *am = arg;
-
-    (void)payload;
-    if (!is_last)
-        return;
-    am->calls--;
-    am->metrics.forwards_failed += e != NULL;
-}
-
 /* Those whose turn comes next hear of it at once, everybody by gossip. */
 static void spread_to_replicas(struct alertmanager *am, struct slice tenant, struct slice entry)
 {
     struct alertmanager_replicas r = alertmanager_replicas(am, tenant);
-    struct rpc_call_opts opts = {
-        .method = ALERTMANAGER_TOLD, .tenant = tenant, .timeout_ms = SPREAD_TIMEOUT_MS};
 
     for (size_t i = 0; i < r.reps.n; i++)
-        if (r.reps.at[i] != r.self) {
-            am->calls++;
-            rpc_call(rpc_pool_peer(process_peers(am->process),
-                                   ring_member(r.ring, r.reps.at[i])->rpc_addr),
-                     &opts, entry, spread, am, NULL);
-        }
+        if (r.reps.at[i] != r.self)
+            alertmanager_tell(am, ring_member(r.ring, r.reps.at[i]), ALERTMANAGER_TOLD, tenant,
+                              entry);
     ring_unref(r.ring);
 }
 

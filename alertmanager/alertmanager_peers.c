@@ -4,6 +4,8 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 
+#define TELL_TIMEOUT_MS 5000
+
 struct alertmanager_replicas alertmanager_replicas(struct alertmanager *am, struct slice tenant)
 {
     struct alertmanager_replicas r = {
@@ -12,6 +14,27 @@ struct alertmanager_replicas alertmanager_replicas(struct alertmanager *am, stru
     r.reps = amturn_replicas(r.ring, tenant);
     r.self = ring_find(r.ring, slice_cstr(process_instance(am->process)));
     return r;
+}
+
+static void told(void *arg, struct slice payload, bool is_last, const struct err *e)
+{
+    struct alertmanager *am = arg;
+
+    (void)payload;
+    if (!is_last)
+        return;
+    am->calls--;
+    am->metrics.forwards_failed += e != NULL;
+}
+
+void alertmanager_tell(struct alertmanager *am, const struct member *peer, const char *method,
+                       struct slice tenant, struct slice payload)
+{
+    am->calls++;
+    rpc_call(
+        rpc_pool_peer(process_peers(am->process), peer->rpc_addr),
+        &(struct rpc_call_opts){.method = method, .tenant = tenant, .timeout_ms = TELL_TIMEOUT_MS},
+        payload, told, am, NULL);
 }
 
 unsigned alertmanager_position(struct alertmanager *am, struct slice tenant, struct slice group)

@@ -318,30 +318,14 @@ void alertmanager_on_config(void *arg, struct rpc_call *call)
     rpc_reply(call, SLICE_EMPTY);
 }
 
-static void told(void *arg, struct slice payload, bool is_last, const struct err *e)
-{
-    struct alertmanager *am = arg;
-
-    (void)payload;
-    if (!is_last)
-        return;
-    am->calls--;
-    am->metrics.forwards_failed += e != NULL;
-}
-
 static void tell_peers(struct alertmanager *am, struct slice tenant)
 {
     struct ring *ring = membership_ring(process_membership(am->process), MEMBER_ALERTMANAGER, 0);
     int self = ring_find(ring, slice_cstr(process_instance(am->process)));
-    struct rpc_call_opts opts = {
-        .method = ALERTMANAGER_CONFIG, .tenant = tenant, .timeout_ms = 5000};
 
     for (size_t i = 0; i < ring_size(ring); i++)
-        if ((int)i != self) {
-            am->calls++;
-            rpc_call(rpc_pool_peer(process_peers(am->process), ring_member(ring, i)->rpc_addr),
-                     &opts, SLICE_EMPTY, told, am, NULL);
-        }
+        if ((int)i != self)
+            alertmanager_tell(am, ring_member(ring, i), ALERTMANAGER_CONFIG, tenant, SLICE_EMPTY);
     ring_unref(ring);
 }
 

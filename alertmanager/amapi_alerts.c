@@ -4,6 +4,7 @@
 
 #include "alertmanager/amapi_internal.h"
 #include "alertmanager/amroute.h"
+#include "common/base/clock.h"
 #include "common/base/mem.h"
 
 #define MAX_LABEL_STEPS 5000000 /* of an answer, which the role's loop writes */
@@ -226,7 +227,7 @@ static void put_group(void *arg, const struct dispatch_group_view *g)
     name_vec intervals = {0};
     size_t n = 0;
 
-    amroute_muted_by(g->route, w->q->view->now_ns / 1000000000, add_interval, &intervals);
+    amroute_muted_by(g->route, w->q->view->now_ns / NS_PER_S, add_interval, &intervals);
     buf_json_comma(o);
     buf_str(o, "{\"alerts\":[");
     if (amapi_wants_receiver(w->q, g->route->receiver) && (w->muted || !intervals.len))

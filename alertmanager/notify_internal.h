@@ -116,8 +116,11 @@ void notify_value(struct notify_render *r, struct buf *b, const char *what,
                   const struct yaml_node *n);
 /* Reads a text as notify_value does. */
 void notify_value_text(struct notify_render *r, struct buf *b, struct slice text);
-/* A member of an answer that is JSON, NULL when it is none or has it not; json_decref(*ret_root). */
+/* NULL when the answer is no JSON; json_decref() it. */
 struct json_t *notify_answer_json(const struct notify_answer *a);
+/* Of an answer that refuses, or not, in JSON: told if the member is true, else "error" says why, for good; broken JSON may be tried again. */
+ORR_CHECKED struct err *notify_judge_json(const struct notify_answer *a, const char *who,
+                                          const char *member, bool *may_retry);
 
 /* SHA-256 of the group's key in hexadecimal: what tells groups apart elsewhere. */
 struct slice notify_key_hash(struct notify_render *r);

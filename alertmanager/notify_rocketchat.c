@@ -70,21 +70,8 @@ static void build(struct notify_render *r)
 
 static struct err *judge(struct notify_render *r, const struct notify_answer *a, bool *may_retry)
 {
-    json_t *root;
-    struct err *e = NULL;
-
     (void)r;
-    if (a->status / 100 != 2)
-        return NULL;
-    root = notify_answer_json(a);
-    *may_retry = !root;
-    if (!json_is_true(json_object_get(root, "success"))) {
-        const char *why = json_string_value(json_object_get(root, "error"));
-
-        e = err_new(ERR_NET, "rocketchat refused: %.200s", why ? why : "no reason given");
-    }
-    json_decref(root);
-    return e;
+    return a->status / 100 == 2 ? notify_judge_json(a, "rocketchat", "success", may_retry) : NULL;
 }
 
 const struct notify_kind notify_kind_rocketchat = {

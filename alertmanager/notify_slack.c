@@ -157,30 +157,16 @@ static void build(struct notify_render *r)
 
 static struct err *judge(struct notify_render *r, const struct notify_answer *a, bool *may_retry)
 {
-    json_t *root;
-    struct err *e = NULL;
-
     (void)r;
     if (a->status / 100 != 2)
         return NULL;
     *may_retry = false;
-    if (!slice_has_prefix(a->content_type, SLICE("application/json")))
-        return slice_eq_cstr(slice_trim(a->body), "ok")
-                   ? NULL
-                   : err_new(ERR_NET, "slack answered %d, but \"%.*s\" instead of ok", a->status,
-                             SLICE_ARG(slice_sub(a->body, 0, 200)));
-    root = notify_answer_json(a);
-    if (!root) {
-        *may_retry = true;
-        return err_new(ERR_NET, "slack answered %d with broken JSON", a->status);
-    }
-    if (!json_is_true(json_object_get(root, "ok"))) {
-        const char *why = json_string_value(json_object_get(root, "error"));
-
-        e = err_new(ERR_NET, "slack refused: %.200s", why ? why : "no reason given");
-    }
-    json_decref(root);
-    return e;
+    if (slice_has_prefix(a->content_type, SLICE("application/json")))
+        return notify_judge_json(a, "slack", "ok", may_retry);
+    return slice_eq_cstr(slice_trim(a->body), "ok")
+               ? NULL
+               : err_new(ERR_NET, "slack answered %d, but \"%.*s\" instead of ok", a->status,
+                         SLICE_ARG(slice_sub(a->body, 0, 200)));
 }
 
 const struct notify_kind notify_kind_slack = {.name = "slack", .build = build, .judge = judge};

@@ -232,3 +232,19 @@ json_t *notify_answer_json(const struct notify_answer *a)
 {
     return json_loadb((const char *)a->body.ptr, a->body.len, 0, NULL);
 }
+
+struct err *notify_judge_json(const struct notify_answer *a, const char *who, const char *member,
+                              bool *may_retry)
+{
+    json_t *root = notify_answer_json(a);
+    const char *why = json_string_value(json_object_get(root, "error"));
+    struct err *e = NULL;
+
+    *may_retry = !root;
+    if (!root)
+        e = err_new(ERR_NET, "%s answered %d with broken JSON", who, a->status);
+    else if (!json_is_true(json_object_get(root, member)))
+        e = err_new(ERR_NET, "%s refused: %.200s", who, why ? why : "no reason given");
+    json_decref(root);
+    return e;
+}

@@ -4,9 +4,9 @@
 #include <jansson.h>
 
 #include "alertmanager/alert.h"
+#include "common/base/clock.h"
 #include "common/base/gotime.h"
 
-#define NS_PER_S 1000000000ll
 #define MAX_ANNOTATIONS 256
 
 void silence_json(struct buf *out, const struct silence *s, int64_t now_ns)

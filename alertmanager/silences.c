@@ -4,10 +4,9 @@
 #include <stdlib.h>
 
 #include "alertmanager/silences_internal.h"
+#include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/reader.h"
-
-#define NS_PER_S 1000000000ll
 
 struct tenant {
     struct map held; /* id → struct silence_held, a reference each */

@@ -13,7 +13,8 @@
  * are. labels: what another system (Thanos) says of all series of the block and does not store with them.
  * summary: bytes of the file by which a reader tells what is not in the block (block_summary.h), if it has one.
  * instance, zone: all segments that it holds are of this ingester; of ingesters of this zone. And all of them that was acknowledged
- * others have, too: it was written with replicas enough, and in zones enough, as far as the rings of the last CATALOGUE_ORIGIN_MS tell. A
+ * others have, too: it was written with replicas enough, and in zones enough, as far as the rings of the last CATALOGUE_ORIGIN_MS (of a
+ * zone's blocks, which compactors make: of less) tell. A
  * block that reaches back further has neither: who had its data, and how many, is not known. So a reader may do without it as
  * without that ingester or zone, with a warning: what became of the others' since then is not told here (querier/store/blockloss.h).
  * pinned: it is not merged with others (it came with a no-compact mark of Mimir or Thanos).

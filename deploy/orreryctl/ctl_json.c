@@ -41,9 +41,9 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-const char *ctl_json_labels(struct ctl *c, json_t *labels)
+const char *ctl_json_labels(struct arena *a, json_t *labels)
 {
-    const char **names = arena_array(c->arena, const char *, json_object_size(labels) + 1), *name;
+    const char **names = arena_array(a, const char *, json_object_size(labels) + 1), *name;
     struct buf out = {0};
     const char *text;
     size_t n = 0;
@@ -65,7 +65,7 @@ const char *ctl_json_labels(struct ctl *c, json_t *labels)
     }
     if (n || slice_eq_cstr(buf_slice(&out), "{"))
         buf_byte(&out, '}');
-    text = arena_cstr(c->arena, buf_slice(&out));
+    text = arena_cstr(a, buf_slice(&out));
     buf_done(&out);
     return text;
 }

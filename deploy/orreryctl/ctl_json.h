@@ -11,4 +11,4 @@ ORR_CHECKED struct err *ctl_json_get(struct ctl *c, struct slice path, bool raw,
 /* A text as it is, a number in digits (good until the next call), anything else "". */
 const char *ctl_json_text(const json_t *v);
 /* name{a="b"} of an object of texts, its names in order, in the arena. */
-const char *ctl_json_labels(struct ctl *c, json_t *labels);
+const char *ctl_json_labels(struct arena *a, json_t *labels);

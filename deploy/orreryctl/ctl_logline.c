@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
@@ -41,18 +40,16 @@ static int oldest_first(const void *a, const void *b)
     return (x->ns > y->ns) - (x->ns < y->ns);
 }
 
-struct err *ctl_logline_show(struct ctl *c, json_t *streams, int64_t *ret_last_ns)
+void ctl_logline_show(json_t *streams, int64_t *ret_last_ns)
 {
     VEC(struct line) lines = {0};
-    struct arena *a = arena_new(0);
-    struct arena *kept = c->arena;
+    struct arena *a = arena_new(0); /* of its own: a tail does not end */
     json_t *stream, *value;
     size_t i, k;
 
-    c->arena = a; /* a tail does not end */
     json_array_foreach(streams, i, stream)
     {
-        const char *labels = ctl_json_labels(c, json_object_get(stream, "stream"));
+        const char *labels = ctl_json_labels(a, json_object_get(stream, "stream"));
 
         json_array_foreach(json_object_get(stream, "values"), k, value) vec_push(
             &lines, ((struct line){strtoll(ctl_json_text(json_array_get(value, 0)), NULL, 10),
@@ -65,10 +62,8 @@ struct err *ctl_logline_show(struct ctl *c, json_t *streams, int64_t *ret_last_n
                 lines.ptr[i].text);
     if (lines.len && ret_last_ns)
         *ret_last_ns = lines.ptr[lines.len - 1].ns;
-    c->arena = kept;
     vec_done(&lines);
     arena_free(a);
-    return NULL;
 }
 
 /* ---- tail ---- */
@@ -97,7 +92,7 @@ static struct err *ask_more(struct ctl *c, int64_t *since_ns, bool *ret_is_full)
     streams = json_object_get(json_object_get(answer, "data"), "result");
     *ret_is_full = count_lines(streams) >= TAIL_LIMIT;
     if (!e)
-        e = ctl_logline_show(c, streams, since_ns);
+        ctl_logline_show(streams, since_ns);
     json_decref(answer);
     buf_done(&path);
     return e;

@@ -9,4 +9,4 @@
 /* Whether the query is for lines: it begins with a selector. */
 bool ctl_logline_is_asked(const char *query);
 /* streams: [{"stream":{…},"values":[["ns","line"]…]}…]. ret_last_ns (may be NULL) gets the time of the last, if there is one. */
-ORR_CHECKED struct err *ctl_logline_show(struct ctl *c, json_t *streams, int64_t *ret_last_ns);
+void ctl_logline_show(json_t *streams, int64_t *ret_last_ns);

@@ -123,14 +123,14 @@ static void add_series(struct asked *q, struct ctl_table *t, json_t *series)
         min = isfinite(last) ? fmin(min, last) : min;
         max = isfinite(last) ? fmax(max, last) : max;
     }
-    ctl_table_row(t, (const char *[]){ctl_json_labels(c, json_object_get(series, "metric")),
+    ctl_table_row(t, (const char *[]){ctl_json_labels(c->arena, json_object_get(series, "metric")),
                                       n ? plot_of(c, values, min, max) : "histograms",
                                       n ? number(c, min) : NULL, n ? number(c, max) : NULL,
                                       n ? number(c, last) : NULL});
 }
 
 /* {"resultType":…,"result":…} */
-static struct err *show_numbers(struct asked *q, json_t *data)
+static void show_numbers(struct asked *q, json_t *data)
 {
     const char *type = ctl_json_text(json_object_get(data, "resultType"));
     json_t *result = json_object_get(data, "result"), *series, *h;
@@ -139,7 +139,7 @@ static struct err *show_numbers(struct asked *q, json_t *data)
 
     if (strcmp(type, "scalar") == 0 || strcmp(type, "string") == 0) {
         ctl_say("%s", ctl_json_text(json_array_get(result, 1)));
-        return NULL;
+        return;
     }
     if (strcmp(type, "matrix") == 0) {
         ctl_table_init(&t, q->ctl->arena, "series plot #min #max #last");
@@ -151,7 +151,7 @@ static struct err *show_numbers(struct asked *q, json_t *data)
             h = json_array_get(json_object_get(series, "histogram"), 1);
             ctl_table_row(
                 &t, (const char *[]){
-                        ctl_json_labels(q->ctl, json_object_get(series, "metric")),
+                        ctl_json_labels(q->ctl->arena, json_object_get(series, "metric")),
                         h ? arena_printf(q->ctl->arena, "count %s, sum %s",
                                          ctl_json_text(json_object_get(h, "count")),
                                          ctl_json_text(json_object_get(h, "sum")))
@@ -159,7 +159,6 @@ static struct err *show_numbers(struct asked *q, json_t *data)
         }
     }
     ctl_table_print(&t, false);
-    return NULL;
 }
 
 static void show_warnings(struct ctl *c, json_t *answer)
@@ -188,7 +187,7 @@ static struct err *of_metrics(struct asked *q)
     e = ask(q, &path, &answer);
     if (!e && answer) {
         show_warnings(q->ctl, answer);
-        e = show_numbers(q, json_object_get(answer, "data"));
+        show_numbers(q, json_object_get(answer, "data"));
     }
     json_decref(answer);
     buf_done(&path);
@@ -218,8 +217,10 @@ static struct err *of_logs(struct asked *q)
     data = json_object_get(answer, "data");
     if (!e && answer) {
         show_warnings(c, answer);
-        e = is_lines ? ctl_logline_show(c, json_object_get(data, "result"), NULL)
-                     : show_numbers(q, data);
+        if (is_lines)
+            ctl_logline_show(json_object_get(data, "result"), NULL);
+        else
+            show_numbers(q, data);
     }
     json_decref(answer);
     buf_done(&path);
