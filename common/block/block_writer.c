@@ -327,10 +327,11 @@ struct err *block_writer_finish(struct block_writer *w, struct arena *a,
     struct err *e = NULL;
     char name[32];
 
-    if (w->segment) {
-        (void)snprintf(name, sizeof(name), BLOCK_CHUNKS_FORMAT, w->segment);
+    if (!w->segment) /* Prometheus opens no block without a chunk file, and a bucket has no empty folders */
+        e = next_segment(w);
+    (void)snprintf(name, sizeof(name), BLOCK_CHUNKS_FORMAT, w->segment);
+    if (!e)
         e = block_dir_keep(&w->dir, name, &w->chunks);
-    }
     if (!e && !(e = put_index(w)) && !(e = put_summary(w)) && !(e = put_tombstones(w)))
         e = commit(w, &m);
     if (e)
