@@ -126,6 +126,6 @@ export function show(root, params, signal) {
   const work = { alerts: showAlerts, silences: showSilences, routing: showRouting }[tab];
   work(box, signal, params).catch((e) => {
     if (isAborted(e)) return;
-    fill(box, trouble(e.status === 404 ? new Error("This process does not serve the alertmanagers: route /alertmanager to them, as deploy/k8s does.") : e));
+    fill(box, trouble(e.status === 404 ? new Error("This process does not serve the alertmanagers: let the proxy before both route /alertmanager to them.") : e));
   }).finally(() => box.removeAttribute("aria-busy"));
 }
